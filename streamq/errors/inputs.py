@@ -1,0 +1,152 @@
+"""What the caller handed in cannot be right; nothing was sent."""
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Final
+
+from streamq.errors.root import StreamqError
+from streamq.errors.wording import article, did_you_mean, listed, show_bytes, shown
+
+
+NAME_SETS: Final = MappingProxyType(
+    {
+        "queue": "[A-Za-z0-9._-]{1,64}",
+        "job name": "[A-Za-z0-9._-]{1,64}",
+        "id": "[A-Za-z0-9._:@+-]{1,128}",
+        "prefix": "[A-Za-z0-9._:-]{1,64}",
+    }
+)
+"""What may stand in a key of Redis: neither braces nor spaces, so that nobody can forge a key or a slot."""
+
+
+class InvalidInput(StreamqError, ValueError):
+    """The call cannot be right as it stands; nothing was sent."""
+
+    exit_code = 2
+
+
+class UnknownQueue(InvalidInput):
+    code = "SQ201"
+
+    def __init__(self, queue: str, app: str, known: Sequence[str]) -> None:
+        self.queue, self.app, self.known = queue, app, tuple(known)
+        super().__init__(
+            f"No queue {shown(queue)} in app {shown(app)}.{did_you_mean(queue, known)}"
+            f" Known: {listed(known)} (add with create=True to allow it)"
+        )
+
+
+class UnknownJobName(InvalidInput):
+    """This process has handlers for the queue, and none takes that name."""
+
+    code = "SQ206"
+
+    def __init__(self, queue: str, name: str, known: Sequence[str]) -> None:
+        self.queue, self.name, self.known = queue, name, tuple(known)
+        super().__init__(
+            f"No handler for {queue}/{name}.{did_you_mean(name, known)}"
+            f" Known: {listed(known)} (add with force=True to send it all the same)"
+        )
+
+
+class InvalidPayload(InvalidInput):
+    """A payload that its handler's type refuses; `reason` names the field by its path."""
+
+    code = "SQ203"
+
+    def __init__(self, queue: str, name: str, reason: str) -> None:
+        self.queue, self.name, self.reason = queue, name, reason
+        super().__init__(f"{queue}/{name}: {reason}")
+
+
+class NotSerialisable(InvalidInput):
+    """A value that no payload can carry: an object, NaN, half a surrogate pair, an endless nesting."""
+
+    code = "SQ204"
+
+    def __init__(self, path: str, found: str, cure: str) -> None:
+        self.path, self.found = path, found
+        super().__init__(f"{path} is {found}. {cure}")
+
+
+class PayloadTooLarge(InvalidInput):
+    code = "SQ205"
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        self.size_bytes, self.limit_bytes = size_bytes, limit_bytes
+        size, limit = show_bytes(size_bytes), show_bytes(limit_bytes)
+        if size == limit:
+            size = f"{size_bytes:,} B"  # a byte too many must not read as "256 KiB, limit 256 KiB"
+        super().__init__(
+            f"payload is {size}, limit {limit} (payload_limit). Put it in S3 and pass the key."
+        )
+
+
+class InvalidDuration(InvalidInput):
+    code = "SQ207"
+
+    def __init__(self, what: str, value: object, why: str = "it is not a duration") -> None:
+        self.what, self.value = what, value
+        super().__init__(
+            f'{what}={shown(value)} cannot be: {why}. Write "250ms", "5s", "1m30s", "2h" or "7d", or give a timedelta'
+            " (0 to ten years)."
+        )
+
+
+class BareNumber(InvalidInput, TypeError):
+    """Neither text nor timedelta: a number has no unit that a reader can see."""
+
+    code = "SQ207"
+
+    def __init__(self, what: str, value: object) -> None:
+        self.what, self.value = what, value
+        kind = type(value).__name__
+        super().__init__(
+            f'{what}={shown(value)} is {article(kind)} and has no unit: write "5s" or timedelta(seconds=5).'
+        )
+
+
+class InvalidSize(InvalidInput):
+    code = "SQ214"
+
+    def __init__(self, what: str, value: object) -> None:
+        self.what, self.value = what, value
+        super().__init__(f'{what}={shown(value)} is not a size: write "512B", "64KiB" or "1.5MiB".')
+
+
+class InvalidName(InvalidInput):
+    """A name outside its set; `what` is one of the keys of `NAME_SETS`."""
+
+    code = "SQ208"
+
+    def __init__(self, what: str, value: object) -> None:
+        self.what, self.value, self.allowed = what, value, NAME_SETS.get(what, "")
+        super().__init__(f"{what} {shown(value)} is not allowed: it must match {self.allowed}")
+
+
+class OutOfRange(InvalidInput):
+    """An option outside its range; both ends are allowed values."""
+
+    code = "SQ209"
+
+    def __init__(self, what: str, value: object, low: int | float, high: int | float) -> None:
+        self.what, self.value, self.low, self.high = what, value, low, high
+        super().__init__(f"{what}={shown(value)} is out of range: give {low} to {high}.")
+
+
+class InvalidBackoff(InvalidInput):
+    code = "SQ215"
+
+    def __init__(self, value: object, why: str) -> None:
+        self.value, self.why = value, why
+        super().__init__(f"backoff {shown(value)} cannot be: {why}")
+
+
+class SyncInLoop(InvalidInput, RuntimeError):
+    """A blocking call where an event loop runs: it would stop everything else in that loop."""
+
+    code = "SQ212"
+
+    def __init__(self, called: str = "add_sync", instead: str = "add") -> None:
+        self.called, self.instead = called, instead
+        super().__init__(f"{called}() called inside a running event loop: use await {instead}().")
