@@ -1,0 +1,55 @@
+"""What every test may ask for: a server, a prefix of its own, a plain client."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis
+from redis.asyncio import Redis
+
+from streamq.embedded import EmbeddedServer
+from tests.support import servers
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """One server for the session, of the kind that STREAMQ_TEST_SERVER names; append-only off."""
+    kind = servers.chosen()
+    binary = servers.find(kind)
+    if binary is None:
+        missing = f"{kind.label} is not here: {kind.way_out}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with servers.running(binary) as started:
+        yield started
+
+
+@pytest.fixture
+def prefix(server: EmbeddedServer) -> Iterator[str]:
+    """What all keys of this test begin with; they are removed after it."""
+    mine = f"t{secrets.token_hex(4)}"
+    yield mine
+    with redis.Redis.from_url(server.url) as client:
+        for batch in _batches(client.scan_iter(match=f"{mine}:*", count=1_000)):
+            client.unlink(*batch)
+
+
+@pytest.fixture
+async def raw(server: EmbeddedServer) -> AsyncIterator[Redis]:
+    """A plain client of that server, for looking at keys as they are: answers are bytes."""
+    client = Redis.from_url(server.url, decode_responses=False)
+    yield client
+    await client.aclose()
+
+
+def _batches(keys: Iterator[bytes], size: int = 1_000) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    for key in keys:
+        batch.append(key)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
