@@ -48,6 +48,7 @@ from streamq.errors.config import (
     UnreadableSettings,
 )
 from streamq.errors.inputs import (
+    NAME_SETS,
     BareNumber,
     InvalidBackoff,
     InvalidDuration,
@@ -103,6 +104,7 @@ from streamq.errors.wording import (
 )
 
 __all__ = [
+    "NAME_SETS",
     "REFUSALS",
     "AppNotImportable",
     "BareNumber",

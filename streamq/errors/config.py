@@ -13,14 +13,16 @@ class ConfigError(StreamqError):
 
 
 class UnknownSetting(ConfigError):
-    """`origin` says where the key was found: a file, or the name of a variable."""
+    """`table` is where `name` was written, as `queues.email`; `origin` the file or the variable it came from."""
 
     code = "SQ310"
 
-    def __init__(self, key: str, origin: str, known: Sequence[str]) -> None:
-        self.key, self.origin, self.known = key, origin, tuple(known)
+    def __init__(self, name: str, origin: str, known: Sequence[str], table: str = "") -> None:
+        self.key = f"{table}.{name}" if table else name
+        self.origin, self.known = origin, tuple(known)
         super().__init__(
-            f"No setting {shown(key)} (from {origin}).{did_you_mean(key, known)} Known: {listed(known)}"
+            f"No setting {shown(self.key)} (from {origin}).{did_you_mean(name, known)}"
+            f" Known: {listed(known)}"
         )
 
 
@@ -29,7 +31,7 @@ class InvalidSetting(ConfigError):
 
     def __init__(self, key: str, value: object, origin: str, why: str) -> None:
         self.key, self.value, self.origin, self.why = key, value, origin, why
-        super().__init__(f"Setting {key} = {shown(value)} (from {origin}) cannot be: {why}")
+        super().__init__(f"Setting {key} = {shown(value)} (from {origin}): {why}")
 
 
 class UnreadableSettings(ConfigError):

@@ -7,7 +7,6 @@ from typing import Final
 from streamq.errors.root import StreamqError
 from streamq.errors.wording import article, did_you_mean, listed, show_bytes, shown
 
-
 NAME_SETS: Final = MappingProxyType(
     {
         "queue": "[A-Za-z0-9._-]{1,64}",
@@ -23,6 +22,8 @@ class InvalidInput(StreamqError, ValueError):
     """The call cannot be right as it stands; nothing was sent."""
 
     exit_code = 2
+    cure: str = ""
+    """What is wrong and what to give instead, without naming option and value: others may know better names."""
 
 
 class UnknownQueue(InvalidInput):
@@ -83,27 +84,25 @@ class PayloadTooLarge(InvalidInput):
 
 
 class InvalidDuration(InvalidInput):
+    """Not a duration, negative, or over ten years."""
+
     code = "SQ207"
 
     def __init__(self, what: str, value: object, why: str = "it is not a duration") -> None:
-        self.what, self.value = what, value
-        super().__init__(
-            f'{what}={shown(value)} cannot be: {why}. Write "250ms", "5s", "1m30s", "2h" or "7d", or give a timedelta'
-            " (0 to ten years)."
-        )
+        self.what, self.value, self.why = what, value, why
+        self.cure = f'{why}. Give "250ms", "5s", "1m30s", "2h" or "7d", or a timedelta.'
+        super().__init__(f"{what}={shown(value)}: {self.cure}")
 
 
 class BareNumber(InvalidInput, TypeError):
-    """Neither text nor timedelta: a number has no unit that a reader can see."""
+    """Neither text nor timedelta: a number has no unit that a reader could see."""
 
     code = "SQ207"
 
     def __init__(self, what: str, value: object) -> None:
         self.what, self.value = what, value
-        kind = type(value).__name__
-        super().__init__(
-            f'{what}={shown(value)} is {article(kind)} and has no unit: write "5s" or timedelta(seconds=5).'
-        )
+        self.cure = 'it has no unit: give "5s" or timedelta(seconds=5).'
+        super().__init__(f"{what}={shown(value)} is {article(type(value).__name__)}, {self.cure}")
 
 
 class InvalidSize(InvalidInput):
@@ -111,7 +110,8 @@ class InvalidSize(InvalidInput):
 
     def __init__(self, what: str, value: object) -> None:
         self.what, self.value = what, value
-        super().__init__(f'{what}={shown(value)} is not a size: write "512B", "64KiB" or "1.5MiB".')
+        self.cure = 'it is not a size: give "512B", "64KiB" or "1.5MiB".'
+        super().__init__(f"{what}={shown(value)}: {self.cure}")
 
 
 class InvalidName(InvalidInput):
@@ -138,8 +138,9 @@ class InvalidBackoff(InvalidInput):
     code = "SQ215"
 
     def __init__(self, value: object, why: str) -> None:
-        self.value, self.why = value, why
-        super().__init__(f"backoff {shown(value)} cannot be: {why}")
+        self.value = value
+        self.cure = why
+        super().__init__(f"backoff {shown(value)}: {why}")
 
 
 class SyncInLoop(InvalidInput, RuntimeError):

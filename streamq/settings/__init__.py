@@ -1,0 +1,37 @@
+"""Every knob of streamq: what it is called, what it may be, and who turned it.
+
+`load_settings` merges files, variables and the command line; `Settings.for_queue` says what holds for a queue.
+"""
+
+from streamq.settings.knobs import (
+    KEEP_NOTHING,
+    Env,
+    JobDefaults,
+    Keep,
+    LogFormat,
+    QueueSettings,
+    Rate,
+    Settings,
+    masked_url,
+    overlaid,
+)
+from streamq.settings.loading import load_settings
+from streamq.settings.origins import DEFAULT, Origins
+from streamq.settings.sources import read_secret
+
+__all__ = [
+    "DEFAULT",
+    "KEEP_NOTHING",
+    "Env",
+    "JobDefaults",
+    "Keep",
+    "LogFormat",
+    "Origins",
+    "QueueSettings",
+    "Rate",
+    "Settings",
+    "load_settings",
+    "masked_url",
+    "overlaid",
+    "read_secret",
+]

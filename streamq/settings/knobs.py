@@ -1,0 +1,181 @@
+"""Every knob: its unit, its default and the reason for it. What no operator needs to turn is a constant elsewhere.
+
+The name in files and variables is the field's, less its unit (`lease_ms` is `lease = "30s"`); see reading.py.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from streamq.backoff import Backoff, Exponential
+from streamq.durations import Ms
+from streamq.errors import UnknownSetting
+from streamq.settings.origins import Origins
+
+_DAY_MS: Final = 86_400_000
+
+
+class Env(StrEnum):
+    """Where this runs. Production refuses to start on what development forgives (an unset secret)."""
+
+    DEV = "dev"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class LogFormat(StrEnum):
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """What retention leaves: both limits hold, None is no limit. `count` 0 keeps nothing."""
+
+    age_ms: Ms | None = None
+    count: int | None = None
+
+
+KEEP_NOTHING: Final = Keep(count=0)
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """At most `count` starts in any window of `per_ms`, in the whole fleet."""
+
+    count: int
+    per_ms: Ms
+
+
+class JobDefaults(msgspec.Struct, frozen=True):
+    """What holds for a queue and its jobs once all layers are merged; the defaults are the ones of last resort."""
+
+    concurrency: int = 10
+    """Jobs at a time in one worker process: right for handlers that wait on a network."""
+    attempts: int = 3
+    """The first try included."""
+    backoff: Backoff = Exponential(5_000)
+    """5 s, 10 s, 20 s ... without jitter, so that a run can be foretold."""
+    timeout_ms: Ms | None = None
+    """For one attempt; None: no end. A job may run for hours, its lease is renewed."""
+    priority: int = 3
+    """1 is first, 10 last."""
+    payload_limit_bytes: int = 256 * 1024
+    """A batch of 100 claims of this size already costs Redis 0.7 s: pass a key, not the thing."""
+    keep_completed: Keep = Keep(Ms(_DAY_MS), 1_000)
+    keep_failed: Keep = Keep(Ms(7 * _DAY_MS))
+    keep_parked: Keep = Keep(Ms(30 * _DAY_MS), 10_000)
+    """Then failed with its reason: a handler that has not come in a month will not come."""
+    max_active: int | None = None
+    """Jobs at a time in the whole fleet."""
+    rate: Rate | None = None
+
+
+class QueueSettings(msgspec.Struct, frozen=True):
+    """One layer of `JobDefaults`: what somebody said for a queue. UNSET: not said here; None: "no limit" was said."""
+
+    concurrency: int | UnsetType = UNSET
+    attempts: int | UnsetType = UNSET
+    backoff: Backoff | UnsetType = UNSET
+    timeout_ms: Ms | UnsetType | None = UNSET
+    priority: int | UnsetType = UNSET
+    payload_limit_bytes: int | UnsetType = UNSET
+    keep_completed: Keep | UnsetType = UNSET
+    keep_failed: Keep | UnsetType = UNSET
+    keep_parked: Keep | UnsetType = UNSET
+    max_active: int | UnsetType | None = UNSET
+    rate: Rate | UnsetType | None = UNSET
+
+
+NOTHING_SAID: Final = QueueSettings()
+
+
+def overlaid(base: JobDefaults, *layers: QueueSettings) -> JobDefaults:
+    """`base`, with what each layer says in its place; a later layer wins."""
+    said = {
+        field: value
+        for layer in layers
+        for field in QueueSettings.__struct_fields__
+        if (value := getattr(layer, field)) is not UNSET
+    }
+    return msgspec.structs.replace(base, **said) if said else base
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one process, merged and checked. `origins` says where each value came from."""
+
+    app: str | None = None
+    """`module:attribute` of the App."""
+    redis: str = "redis://localhost:6379"
+    """May hold a password: print `masked_url` of it."""
+    redis_tls: bool = False
+    """Makes `redis://` mean `rediss://`; already applied to `redis`."""
+    redis_connect_ms: Ms = Ms(2_000)
+    """Longest wait for a connection: a command line must say within 2 s that Redis is away."""
+    redis_reply_ms: Ms = Ms(10_000)
+    """Longest wait for a reply; then its outcome is unknown. Above the slowest bounded script by far."""
+    prefix: str = "streamq"
+    """Of every key."""
+    env: Env = Env.DEV
+    timezone: str = "UTC"
+    """Of schedules that name none."""
+    lease_ms: Ms = Ms(30_000)
+    """A worker silent this long is declared dead; its jobs run again. Longer: slower recovery; shorter: a pause
+    of the machine looks like a death."""
+    grace_ms: Ms = Ms(30_000)
+    """Wait for running handlers at a stop. Keep it 5 s below Kubernetes' terminationGracePeriodSeconds."""
+    block_max_ms: Ms = Ms(60_000)
+    """Longest blocking pop of an idle worker: the commands of an idle queue per minute."""
+    hung_ms: Ms = Ms(60_000)
+    """A worker process without a tick of its loop or CPU time for this long is dumped and killed."""
+    processes: int = 1
+    max_jobs: int | None = None
+    """Jobs after which a worker process is replaced (against leaks)."""
+    max_rss_bytes: int | None = None
+    """Resident memory above which a worker process is replaced."""
+    log_level: str = "INFO"
+    log_format: LogFormat = LogFormat.CONSOLE
+    health_port: int | None = None
+    """Off unless asked for; the daemon listens, on loopback."""
+    metrics_port: int | None = None
+    defaults: JobDefaults = JobDefaults()
+    queues: Mapping[str, QueueSettings] = {}
+    """Of queues named in a file or on the command line, variables for them included."""
+    queues_by_variable: Mapping[str, QueueSettings] = {}
+    """Of `STREAMQ_QUEUES__<NAME>__...` by that spelling: a variable's name cannot hold `-`, so `_` matches it."""
+    origins: Origins = Origins({})
+
+    @property
+    def beat_ms(self) -> Ms:
+        """Between two heartbeats: two may be lost before a lease is in doubt."""
+        return Ms(self.lease_ms // 3)
+
+    def for_queue(self, queue: str, declared: QueueSettings = NOTHING_SAID) -> JobDefaults:
+        """What holds for a queue: defaults < `declared` in code < files < variables < command line."""
+        said = self.queues.get(queue)
+        if said is None:
+            said = self.queues_by_variable.get(spelled_as_variable(queue), NOTHING_SAID)
+        return overlaid(self.defaults, declared, said)
+
+    def check_queues(self, known: Iterable[str]) -> None:
+        """Raises `UnknownSetting` if settings were made for a queue that the app does not have."""
+        names = sorted(known)
+        spellings = sorted(map(spelled_as_variable, names))
+        for queues, allowed in ((self.queues, names), (self.queues_by_variable, spellings)):
+            for queue in queues:
+                if queue not in allowed:
+                    origin = self.origins.of(f"queues.{queue}")
+                    raise UnknownSetting(queue, origin, allowed, table="queues")
+
+
+def spelled_as_variable(queue: str) -> str:
+    """A queue's name as the environment can spell it: `payment-reminder` is `PAYMENT_REMINDER`."""
+    return re.sub(r"[^A-Z0-9]", "_", queue.upper())
+
+
+def masked_url(url: str) -> str:
+    """A URL without its password, for people and logs."""
+    url = re.sub(r"(//[^/@:]*):[^@]*@", r"\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
