@@ -1,0 +1,164 @@
+"""Where Redis is: a URL taken apart, and the server behind a sentinel or a cluster found.
+
+Hands `client.py` the arguments of one connection. The only other place with redis-py.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from redis.asyncio.connection import (
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+
+from streamq.errors import RedisUnavailable
+
+CONNECT_TIMEOUT_S = 2.0  # a refused or silent server is reported after this, not after a minute
+SENTINEL_PORT = 26379
+REDIS_PORT = 6379
+
+AnyConnection = Connection | SSLConnection | UnixDomainSocketConnection
+
+
+class Address(msgspec.Struct, frozen=True):
+    """A URL of Redis and what named it (`REDIS_URL`, `--redis`, …), for messages.
+
+    Schemes: redis, rediss, unix, redis+sentinel://host,host/service/db, redis+cluster://host,host.
+    """
+
+    url: str
+    origin: str = "the default"
+    tls: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The place without user or password."""
+        parts = urlsplit(self.url)
+        if parts.scheme == "unix":
+            return parts.path
+        return parts.netloc.rpartition("@")[2] or "localhost"
+
+    @property
+    def scheme(self) -> str:
+        return urlsplit(self.url).scheme
+
+    @property
+    def user(self) -> str:
+        return urlsplit(self.url).username or "default"
+
+
+def open_connection(kwargs: Mapping[str, Any], *, client_name: str) -> AnyConnection:
+    """A connection of redis-py with our settings and none of its defaults.
+
+    Its own are a read time-out of 5 s and ten silent repeats of a command: a repeated `step` would
+    settle twice. Ours never repeats and never times out by itself: each call brings its limit.
+    """
+    given = dict(kwargs)
+    kind = cast(Callable[..., AnyConnection], given.pop("connection_class", Connection))
+    given.update(
+        socket_timeout=None,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        health_check_interval=0,
+        client_name=client_name,
+        protocol=2,
+    )
+    if kind is not UnixDomainSocketConnection:
+        given.setdefault("socket_keepalive", True)
+    return kind(**given)
+
+
+def _plain(address: Address, netloc: str, path: str) -> dict[str, Any]:
+    parts = urlsplit(address.url)
+    scheme = "rediss" if address.tls or parts.query.find("tls=1") >= 0 else "redis"
+    user, at, _ = parts.netloc.rpartition("@")
+    return dict(parse_url(urlunsplit((scheme, f"{user}{at}{netloc}", path, "", ""))))
+
+
+def _hosts(address: Address, port: int) -> list[str]:
+    listed = urlsplit(address.url).netloc.rpartition("@")[2].split(",")
+    return [h if ":" in h else f"{h}:{port}" for h in listed if h]
+
+
+async def resolve(address: Address, key: bytes) -> dict[str, Any]:
+    """The arguments of a connection to the server that holds `key`.
+
+    Raises RedisUnavailable when no sentinel or node of the list answers, and for a URL that
+    cannot be read.
+    """
+    scheme = address.scheme
+    if scheme == "redis+sentinel":
+        return await _by_sentinel(address)
+    if scheme == "redis+cluster":
+        return await _by_cluster(address, key)
+    try:
+        found = dict(parse_url(address.url))
+    except ValueError as error:
+        raise RedisUnavailable(address.shown, address.origin, str(error)) from error
+    if address.tls and scheme == "redis":
+        found["connection_class"] = SSLConnection
+    return found
+
+
+async def _ask(kwargs: Mapping[str, Any], *command: str) -> Any:
+    connection = open_connection(kwargs, client_name="streamq-resolve")
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
+            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.send_command(*command)
+            return await connection.read_response(disable_decoding=True)
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+async def _first_answer(address: Address, hosts: list[str], *command: str, with_login: bool) -> Any:
+    why = "no host is named"
+    for host in hosts:
+        kwargs = _plain(address, host, "")
+        if not with_login:
+            kwargs.pop("username", None)
+            kwargs.pop("password", None)
+        try:
+            answer = await _ask(kwargs, *command)
+        except (RedisError, OSError, TimeoutError) as error:
+            why = f"{host}: {error}"
+            continue
+        if answer is not None:
+            return answer
+        why = f"{host} does not know it"
+    raise RedisUnavailable(address.shown, address.origin, why)
+
+
+async def _by_sentinel(address: Address) -> dict[str, Any]:
+    service, _, db = urlsplit(address.url).path.strip("/").partition("/")
+    host, port = await _first_answer(
+        address,
+        _hosts(address, SENTINEL_PORT),
+        "SENTINEL",
+        "GET-MASTER-ADDR-BY-NAME",
+        service or "master",
+        with_login=False,
+    )
+    return _plain(address, f"{os.fsdecode(host)}:{int(port)}", f"/{db}" if db else "")
+
+
+async def _by_cluster(address: Address, key: bytes) -> dict[str, Any]:
+    ranges = await _first_answer(
+        address, _hosts(address, REDIS_PORT), "CLUSTER", "SLOTS", with_login=True
+    )
+    slot = key_slot(key)
+    for first, last, master, *_ in ranges:
+        if int(first) <= slot <= int(last):
+            return _plain(address, f"{os.fsdecode(master[0])}:{int(master[1])}", "")
+    raise RedisUnavailable(address.shown, address.origin, f"no node holds slot {slot}")

@@ -1,0 +1,249 @@
+"""Connections to Redis: one request after another, replies in order, and what became of a call.
+
+Owns the three answers that a call can have: a reply, "not applied", and "unknown" (sent, but no
+reply came). Nothing is ever repeated here on its own. Hands typed functions a `Link`.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from streamq.errors import (
+    NotApplied,
+    OutcomeUnknown,
+    RedisRefusedPassword,
+    RedisSpeaksTls,
+    RedisUnavailable,
+    StoreError,
+    StoreFull,
+)
+from streamq.store.address import (
+    CONNECT_TIMEOUT_S,
+    Address,
+    AnyConnection,
+    open_connection,
+    resolve,
+)
+
+Arg = bytes | str | int | float
+Reply = Any
+"""What Redis answered: ints, bytes, None and lists of them; each typed function knows its shape."""
+
+CALL_TIMEOUT_S = 10.0  # a call that takes longer is given up, and its outcome is unknown
+BLOCK_MARGIN_S = 10.0  # a blocking pop is given up this much after its own time-out
+
+# Refused before anything was done: the same call later, or on another server, is safe.
+_NOT_APPLIED = frozenset(
+    [
+        "LOADING",
+        "READONLY",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "MISCONF",
+        "NOREPLICAS",
+        "BUSY",
+        "TRYAGAIN",
+        "MOVED",
+        "ASK",
+        "UNBLOCKED",
+        "UNKILLABLE",
+        "NOAUTH",
+    ]
+)
+# These say that another server has to be asked: drop the connection and find it again.
+_ELSEWHERE = frozenset(
+    ["READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "UNBLOCKED", "LOADING"]
+)
+
+
+class ConnectionChanged(StoreError):
+    """The caller's connection is gone: `resync` comes first. Nothing was sent."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"queue {queue}: the connection is a new one. Resync before the next turn."
+        )
+
+
+class Wire:
+    """One connection to one server, opened when it is needed, shared by callers of one event loop.
+
+    Requests go out at once, replies are read in the order of the requests. `generation` counts the
+    connections made: who depends on nothing being lost compares it.
+    """
+
+    def __init__(self, address: Address, key: bytes, *, name: str) -> None:
+        self._address = address
+        self._key = key  # on a cluster: any key of the slot
+        self._name = name
+        self._connection: AnyConnection | None = None
+        self._opening = asyncio.Lock()
+        self._last: asyncio.Future[None] | None = None  # done when the newest reply has been read
+        self.generation = 0
+        self.connected = False
+
+    async def open(self) -> int:
+        """Connects if there is no connection; its generation.
+
+        Raises RedisUnavailable, RedisRefusedPassword, RedisSpeaksTls: nothing was sent.
+        """
+        async with self._opening:
+            if self._connection is None:
+                connection = open_connection(
+                    await resolve(self._address, self._key), client_name=self._name
+                )
+                await self._connect(connection)
+                self._connection, self._last = connection, None
+                self.generation += 1
+                self.connected = True
+            return self.generation
+
+    async def _connect(self, connection: AnyConnection) -> None:
+        where, origin = self._address.shown, self._address.origin
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
+                await connection.connect()  # type: ignore[no-untyped-call]
+        except AuthenticationError as error:
+            raise RedisRefusedPassword(origin, self._address.user) from error
+        except (RedisError, OSError, TimeoutError) as error:
+            await connection.disconnect(nowait=True)
+            text = str(error).rstrip(".")
+            if "NOAUTH" in text or "WRONGPASS" in text or "Authentication" in text:
+                raise RedisRefusedPassword(origin, self._address.user) from error
+            if "Connection closed by server" in text and self._address.scheme == "redis":
+                text += " (does it speak TLS? then use rediss:// or REDIS_TLS=true)"
+            if "WRONG_VERSION_NUMBER" in text or "unknown protocol" in text.lower():
+                text += " (it does not speak TLS: use redis://)"
+            if "Protocol Error" in text and "\\x15" in text:
+                raise RedisSpeaksTls(where, origin) from error
+            raise RedisUnavailable(where, origin, _plain_reason(text)) from error
+
+    async def call(
+        self,
+        what: str,
+        command: Sequence[Arg],
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
+        generation: int | None = None,
+    ) -> Reply:
+        """Sends a command and reads its reply. `what` names the call in messages.
+
+        Raises NotApplied or StoreFull when Redis refused, ResponseError for any other error reply,
+        OutcomeUnknown when the request went out and no reply came, ConnectionChanged when
+        `generation` is given and is not the connection's. Cancelled: the connection is dropped, so
+        that no other caller is handed the reply.
+        """
+        connection = self._connection
+        if connection is None:
+            await self.open()
+            connection = self._connection
+            assert connection is not None
+        if generation is not None and generation != self.generation:
+            raise ConnectionChanged(what)
+        before, mine = self._last, asyncio.get_running_loop().create_future()
+        self._last = mine
+        try:
+            async with asyncio.timeout(timeout_s if timeout_s < math.inf else None):
+                await connection.send_packed_command(
+                    [hiredis.pack_command(tuple(command))]  # type: ignore[arg-type]  # its stub names one value, check_health=False
+                )
+                if before is not None and not before.done():
+                    await before
+                if connection is not self._connection:
+                    raise OutcomeUnknown(what, "the connection was dropped")
+                return await connection.read_response(disable_decoding=True)
+        except ResponseError as error:
+            raise self._refused(what, error) from error
+        except (RedisError, OSError, TimeoutError) as error:
+            await self._drop(connection)
+            raise OutcomeUnknown(what, _plain_reason(str(error) or "time-out")) from error
+        except BaseException:
+            await self._drop(connection)
+            raise
+        finally:
+            if not mine.done():
+                mine.set_result(None)
+
+    def _refused(self, what: str, error: ResponseError) -> Exception:
+        word, _, detail = str(error).partition(" ")
+        # Redis 6.2 wraps what a command inside a script answered: "Error running script … -OOM …".
+        for inner in ("OOM", *_NOT_APPLIED):
+            if word == inner or f"-{inner} " in detail:
+                word = inner
+                break
+        if type(error).__name__ == "OutOfMemoryError" or word == "OOM":
+            return StoreFull(what, "")
+        name = {
+            "ReadOnlyError": "READONLY",
+            "BusyLoadingError": "LOADING",
+            "MasterDownError": "MASTERDOWN",
+            "ClusterDownError": "CLUSTERDOWN",
+            "MovedError": "MOVED",
+            "AskError": "ASK",
+            "TryAgainError": "TRYAGAIN",
+        }.get(type(error).__name__, word)
+        if name in _ELSEWHERE:
+            self._forget()
+        return NotApplied(what, name, detail) if name in _NOT_APPLIED else error
+
+    def _forget(self) -> None:
+        """The next call finds its server anew."""
+        if (connection := self._connection) is not None:
+            self._connection, self.connected = None, False
+            _abort(connection)
+
+    async def _drop(self, connection: AnyConnection) -> None:
+        if connection is self._connection:
+            self._connection, self.connected = None, False
+        _abort(connection)
+
+    async def close(self) -> None:
+        """Closes; a later call would open anew."""
+        if (connection := self._connection) is not None:
+            self._connection, self.connected = None, False
+            await connection.disconnect(nowait=True)
+
+
+def _abort(connection: AnyConnection) -> None:
+    """Closes without waiting: who reads on it is told so by an error."""
+    writer = connection._writer
+    if writer is not None:
+        writer.transport.abort()
+
+
+def _plain_reason(text: str) -> str:
+    """`Error 111 connecting to localhost:6379. Connection refused` as people say it."""
+    lowered = text.lower()
+    for known in ("connection refused", "no such file or directory", "timed out", "timeout"):
+        if known in lowered:
+            return {"timed out": "time-out", "timeout": "time-out"}.get(known, known)
+    if "name or service not known" in lowered or "nodename nor servname" in lowered:
+        return "unknown host"
+    return text
+
+
+class Redis:
+    """All the connections of one process (and one event loop) to one Redis."""
+
+    def __init__(self, address: Address, *, name: str = "streamq") -> None:
+        self.address = address
+        self._name = name
+        self._wires: dict[tuple[str, bytes], Wire] = {}
+
+    def wire(self, purpose: str, key: bytes) -> Wire:
+        """The connection for `purpose`: "scripts" is shared by all, on a cluster by slot."""
+        slot_key = key if self.address.scheme == "redis+cluster" else b""
+        found = self._wires.get((purpose, slot_key))
+        if found is None:
+            found = Wire(self.address, key, name=f"{self._name}-{purpose}")
+            self._wires[purpose, slot_key] = found
+        return found
+
+    async def close(self) -> None:
+        for wire in self._wires.values():
+            await wire.close()
+        self._wires.clear()

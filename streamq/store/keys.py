@@ -1,0 +1,88 @@
+"""Every key name that streamq uses, and the version of their layout. Nobody else builds a key name.
+
+All keys of a queue carry the hash tag `{queue}`: a queue lives in one slot of a Redis Cluster.
+"""
+
+import re
+
+import msgspec
+
+from streamq.errors import InvalidName
+from streamq.job import LINES
+
+LAYOUT = 1
+"""Version of what stands in the keys of a queue; `meta` holds it. Raised when an older program
+would misread what a newer one wrote."""
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+ID = re.compile(r"[A-Za-z0-9._:@+-]{1,128}")
+PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+GROUP = "workers"  # the one consumer group of every line
+
+# The table of a queue's keys. `wait` stands for the twelve lines (see job.LINES).
+TABLE: dict[str, str] = {
+    "jobs": "hash",
+    "runs": "hash",
+    "leases": "hash",
+    "delayed": "zset",
+    "completed": "zset",
+    "failed": "zset",
+    "parked": "zset",
+    "stalls": "hash",
+    "cancels": "hash",
+    "workers": "hash",
+    "turns": "hash",
+    "adds": "hash",
+    "wake": "list",
+    "wake0": "list",
+    "meta": "hash",
+    "stats": "hash",
+    "minutes": "stream",
+    "hours": "stream",
+    "events": "stream",
+    "logs": "hash",
+    "wait": "stream",
+}
+
+_SPELLED = {"wake0": "wake:0", "minutes": "history:minutes", "hours": "history:hours"}
+
+
+def line_name(line: str) -> str:
+    """The name of a line as people read it: 0, 1 to 10, alone."""
+    number = ord(line) - 48
+    return "alone" if number > 10 else str(number)
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """The keys of one queue, by the names of `TABLE`; a line of `wait` by its sign."""
+
+    prefix: str
+    queue: str
+    names: dict[str, bytes]
+    lines: dict[str, bytes]
+    cancels_channel: bytes
+
+    def all(self) -> list[bytes]:
+        return [*self.names.values(), *self.lines.values()]
+
+
+def keys_of(prefix: str, queue: str) -> Keys:
+    """The keys of `queue`. Raises InvalidName: a name could otherwise forge a key or a slot."""
+    if not NAME.fullmatch(queue):
+        raise InvalidName("queue", queue)
+    if not PREFIX.fullmatch(prefix):
+        raise InvalidName("prefix", prefix)
+    stem = f"{prefix}:{{{queue}}}:"
+    return Keys(
+        prefix=prefix,
+        queue=queue,
+        names={n: f"{stem}{_SPELLED.get(n, n)}".encode() for n in TABLE if n != "wait"},
+        lines={line: f"{stem}wait:{line_name(line)}".encode() for line in LINES},
+        cancels_channel=f"{stem}cancel".encode(),
+    )
+
+
+def queues_key(prefix: str) -> bytes:
+    """The set of queues that were ever registered or added to."""
+    return f"{prefix}:queues".encode()

@@ -1,0 +1,97 @@
+"""What the scripts answer, as types."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from streamq.job import Claim, JobId, Run, WorkerId
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What a running job has to say: its run with new progress, log lines, or both."""
+
+    claim: Claim
+    run: Run | None = None
+    log: str = ""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """The reply of `step`: new claims, and when to look again if nothing wakes the worker before.
+
+    `flagged`: of the claims, those that an operator cancelled ("c") or removed ("r") meanwhile.
+    """
+
+    now_ms: int
+    look_again_ms: int
+    claims: list[Claim]
+    flagged: Mapping[JobId, str]
+
+
+class Recheck(msgspec.Struct, frozen=True):
+    """`step` wrote nothing: these leases are not ours any more, or these jobs were flagged."""
+
+    refused: frozenset[JobId]
+    flagged: Mapping[JobId, str]
+
+
+class Resynced(msgspec.Struct, frozen=True):
+    """What a worker really holds: `lost` is held no more, `claims` it was given without knowing."""
+
+    now_ms: int
+    lost: frozenset[JobId]
+    claims: list[Claim]
+
+
+class AddReply(msgspec.Struct, frozen=True):
+    """`existed`: positions of ids that were there; `replayed`: this number was applied before."""
+
+    now_ms: int
+    existed: frozenset[int]
+    replayed: bool
+
+
+class Chore(msgspec.Struct, frozen=True):
+    """Upkeep that fell to this process: reap, retain, unpark or alone, with its arguments."""
+
+    name: str
+    args: tuple[str, ...] = ()
+
+
+class Beaten(msgspec.Struct, frozen=True):
+    """The reply of `beat`: workers that are dead for Redis, flagged jobs of the queue, chores."""
+
+    now_ms: int
+    gone: frozenset[WorkerId]
+    flagged: Mapping[JobId, str]
+    chores: tuple[Chore, ...]
+
+
+class Doomed(msgspec.Struct, frozen=True):
+    """A dead worker's job that may not run again.
+
+    `why` is cancelled, removed, poison, suspect or lost.
+    """
+
+    id: JobId
+    lease: bytes
+    line: bytes
+    entry: bytes
+    run: bytes | None
+    why: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What becomes of a doomed job: `state` is failed, parked or removed."""
+
+    doomed: Doomed
+    state: str
+    run: Run
+
+
+class Reaped(msgspec.Struct, frozen=True):
+    """The reply of `reap`: `word` is alive (nothing was done), more (call again) or done."""
+
+    now_ms: int
+    word: str
+    given_back: tuple[JobId, ...]
+    doomed: tuple[Doomed, ...]

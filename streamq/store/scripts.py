@@ -1,0 +1,141 @@
+"""The scripts: a header read as the contract, fragments put in front, errors named by their line.
+
+A script names its keys and arguments in its header; nobody counts positions. Hands `transitions.py`
+one `Script` for each file.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from streamq.errors import NotApplied, ScriptFault, refusal
+from streamq.job import LINES
+from streamq.store.client import CALL_TIMEOUT_S, Arg, Redis, Reply, Wire
+from streamq.store.keys import LAYOUT, Keys
+
+RELOADS_MAX = 2  # of one script for one call: after SCRIPT FLUSH once is enough, in a loop not
+
+
+class Script(msgspec.Struct, frozen=True):
+    """One Lua file, ready to be called. `source` is static text: all data goes by KEYS and ARGV."""
+
+    name: str
+    keys: tuple[str, ...]
+    args: tuple[str, ...]
+    source: bytes
+    sha: bytes
+    first_line: int
+    """Lines that stand before the file's own text, to name an error by the file's line."""
+
+
+def _header(text: str, field: str) -> str:
+    """The words behind a header's field, continued lines joined."""
+    found = re.search(rf"^-- {field} +(.*(?:\n--  +.*)*)", text, re.MULTILINE)
+    return re.sub(r"\n-- +", " ", found.group(1)) if found else ""
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of that name, its fragments put in front."""
+    folder = files("streamq.store") / "scripts"
+    text = (folder / f"{name}.lua").read_text("utf-8")
+    keys = tuple(_header(text, "KEYS").split())
+    args = tuple(_header(text, "ARGV").partition("|")[0].split())
+    plain = [k for k in keys if k != "wait"]
+    prologue = [
+        f"local LAYOUT = {LAYOUT}",
+        "local key = {" + ", ".join(f"{k} = KEYS[{i}]" for i, k in enumerate(plain, 1)) + "}",
+        "local arg = {" + ", ".join(f"{a} = ARGV[{i}]" for i, a in enumerate(args, 1)) + "}",
+        f"local ARGV_FIRST = {len(args) + 1}",
+    ]
+    if "wait" in keys:
+        lines = ", ".join(f"['{c}'] = KEYS[{len(plain) + i}]" for i, c in enumerate(LINES, 1))
+        prologue.append("key.wait = {" + lines + "}")
+    prologue += [
+        (folder / "lib" / f"{used}.lua").read_text("utf-8")
+        for used in _header(text, "USES").split()
+        if used != "none"
+    ]
+    before = "\n".join(prologue) + "\n"
+    source = (before + text).encode()
+    return Script(
+        name=name,
+        keys=keys,
+        args=args,
+        source=source,
+        sha=hashlib.sha1(source, usedforsecurity=False).hexdigest().encode(),
+        first_line=before.count("\n"),
+    )
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One queue over one connection: what every typed function of the store takes first."""
+
+    wire: Wire
+    keys: Keys
+
+    @property
+    def queue(self) -> str:
+        return self.keys.queue
+
+
+def link(redis: Redis, keys: Keys, purpose: str = "scripts") -> Link:
+    return Link(redis.wire(purpose, keys.names["meta"]), keys)
+
+
+_prepared: dict[tuple[str, str, str], tuple[bytes, ...]] = {}
+"""The fixed part of a call by script, prefix, queue: forty names are not put together each turn."""
+
+
+async def run(
+    at: Link,
+    name: str,
+    args: Sequence[Arg],
+    *,
+    timeout_s: float = CALL_TIMEOUT_S,
+    generation: int | None = None,
+) -> Reply:
+    """Runs a script with its named arguments first, in the header's order, then the rest.
+
+    Raises the error class of the script's own word, ScriptFault for any other error, and what
+    `Wire.call` raises.
+    """
+    prepared = _prepared.get((name, at.keys.prefix, at.queue))
+    if prepared is None:
+        prepared = _prepared[name, at.keys.prefix, at.queue] = _fixed_part(name, at.keys)
+    command = (*prepared, *args)
+    what = f"{name} of queue {at.queue}"
+    for _ in range(RELOADS_MAX + 1):
+        try:
+            return await at.wire.call(what, command, timeout_s=timeout_s, generation=generation)
+        except ResponseError as error:
+            text = str(error)
+            if type(error).__name__ != "NoScriptError":
+                raise _named(at.queue, name, text) from error
+        # Not there: a restart, a fail-over or SCRIPT FLUSH. NOSCRIPT means that nothing was done.
+        await at.wire.call(what, ("SCRIPT", "LOAD", script(name).source), generation=generation)
+    raise NotApplied(what, "NOSCRIPT", "the script is flushed as fast as it is loaded")
+
+
+def _fixed_part(name: str, keys: Keys) -> tuple[bytes, ...]:
+    wanted = script(name)
+    found = [keys.names[k] for k in wanted.keys if k != "wait"]
+    if "wait" in wanted.keys:
+        found += keys.lines.values()
+    return (b"EVALSHA", wanted.sha, b"%d" % len(found), *found)
+
+
+def _named(queue: str, name: str, text: str) -> Exception:
+    own = refusal(queue, text)
+    if own is not None:
+        return own
+    found = re.search(r"user_script:(\d+)", text)
+    line = int(found.group(1)) - script(name).first_line if found else None
+    if line is not None and line <= 0:
+        line = None  # in a fragment: the text says what
+    return ScriptFault(name, line, text)

@@ -1,0 +1,81 @@
+-- claim: entries of a line become leases of a worker.
+
+local CLAIM_BYTES_MAX = 1048576 -- of records in one reply; past it a claim comes without its record
+local DEAD_MAX = 1000 -- dead entries that one call drops
+
+-- Claims up to `want` of one line. Appends to `out` the line, its entries as they came, the
+-- records (nil: dead, dropped here) and the runs of those that have one. Returns claims, dead ones.
+local function claim_line(out, line, want, fence)
+  local stream = key.wait[line]
+  if redis.call('XLEN', stream) == 0 then
+    return 0, 0
+  end
+  local read = redis.call('XREADGROUP', 'GROUP', 'workers', arg.worker, 'COUNT', want, 'STREAMS',
+    stream, '>')
+  if not read then
+    return 0, 0
+  end
+  local entries, ids, with_run = read[1][2], {}, {}
+  for i = 1, #entries do
+    local value = entries[i][2][2]
+    ids[i] = string.sub(value, 8)
+    if string.sub(value, 1, 1) ~= 'n' then
+      with_run[#with_run + 1] = ids[i]
+    end
+  end
+  local records = redis.call('HMGET', key.jobs, unpack(ids))
+  local suffix = string.format('|%s|%.0f|%s', line, fence, arg.worker)
+  local leases, dead, live = {}, {}, out.ids
+  for i = 1, #entries do
+    local record, value = records[i], entries[i][2][2]
+    if record and string.sub(record, 1, 6) == string.sub(value, 2, 7) then
+      leases[#leases + 1] = ids[i]
+      leases[#leases + 1] = entries[i][1] .. suffix
+      live[#live + 1] = ids[i]
+      out.bytes = out.bytes + #record
+      if out.bytes > CLAIM_BYTES_MAX then
+        records[i] = ''
+      end
+    else
+      -- Removed, added anew or moved since: another entry speaks for the id, or none does.
+      records[i] = false
+      dead[#dead + 1] = entries[i][1]
+    end
+  end
+  if #leases > 0 then
+    redis.call('HSET', key.leases, unpack(leases))
+  end
+  if #dead > 0 then
+    redis.call('XACK', stream, 'workers', unpack(dead))
+    redis.call('XDEL', stream, unpack(dead))
+    redis.call('HINCRBY', key.meta, 'dead', -#dead)
+  end
+  local n = #out
+  out[n + 1], out[n + 2], out[n + 3] = line, entries, records
+  out[n + 4] = #with_run > 0 and redis.call('HMGET', key.runs, unpack(with_run)) or {}
+  return #leases / 2, #dead
+end
+
+-- Goes through the lines in their order until `slots` claims are made. `share` bounds what is
+-- taken of the jobs that were given back. Returns claims, dead entries.
+local function claim_lines(out, order, slots, share, fence)
+  local claimed, dropped = 0, 0
+  for line in string.gmatch(order, '.') do
+    local taken = 0
+    while true do
+      local want = slots - claimed
+      if line == '0' then
+        want = math.min(want, share - taken)
+      end
+      if want <= 0 or dropped >= DEAD_MAX then
+        break
+      end
+      local n, dead = claim_line(out, line, want, fence)
+      claimed, taken, dropped = claimed + n, taken + n, dropped + dead
+      if dead == 0 then
+        break
+      end
+    end
+  end
+  return claimed, dropped
+end

@@ -1,0 +1,20 @@
+-- due: delayed jobs whose time has come go to their lines. A member is line (1) and value.
+
+-- The member leaves `delayed` before the entry is made: a script that ends between the two leaves
+-- a job without a place, which `repair` finds; the other order would leave two live entries.
+local function promote_members(m, members)
+  if #members == 0 then
+    return
+  end
+  redis.call('ZREM', key.delayed, unpack(members))
+  for i = 1, #members do
+    enqueue(m, string.sub(members[i], 1, 1), string.sub(members[i], 2))
+  end
+end
+
+-- At most `limit` (1,000 or fewer) of the jobs that are due by now.
+local function promote_due(m, now, limit)
+  local due = redis.call('ZRANGEBYSCORE', key.delayed, '-inf', now, 'LIMIT', 0, limit)
+  promote_members(m, due)
+  return #due
+end

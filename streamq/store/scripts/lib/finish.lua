@@ -1,0 +1,43 @@
+-- finish: jobs that end, and what retention then lets go.
+
+local TRIM_MAX = 1000 -- jobs that one call lets go at most; the rest goes with the next
+
+-- A state's set gets ids ARGV[first..last] at `now`.
+local function enter(set, now, first, last)
+  if last < first then
+    return
+  end
+  local pairs_ = {}
+  for i = first, last do
+    pairs_[#pairs_ + 1] = now
+    pairs_[#pairs_ + 1] = ARGV[i]
+  end
+  redis.call('ZADD', set, unpack(pairs_))
+end
+
+-- All that stands of these ids (1 to 1,000). Records first: a script that ends here leaves an
+-- index without a record, which `repair` drops; the other order would look like a lost job.
+local function forget(ids)
+  redis.call('HDEL', key.jobs, unpack(ids))
+  redis.call('HDEL', key.runs, unpack(ids))
+  for _, few in ipairs({ key.logs, key.stalls, key.cancels }) do
+    if redis.call('HLEN', few) > 0 then
+      redis.call('HDEL', few, unpack(ids))
+    end
+  end
+end
+
+-- Keeps the newest `keep` of a state ('' or negative: all).
+local function trim(set, keep)
+  keep = tonumber(keep)
+  if not keep or keep < 0 then
+    return 0
+  end
+  local over = math.min(redis.call('ZCARD', set) - keep, TRIM_MAX)
+  if over <= 0 then
+    return 0
+  end
+  forget(redis.call('ZRANGE', set, 0, over - 1))
+  redis.call('ZREMRANGEBYRANK', set, 0, over - 1)
+  return over
+end

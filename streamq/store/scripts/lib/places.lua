@@ -1,0 +1,37 @@
+-- places: where a job stands, found from its record.
+
+local MARKS = 'nrf'
+
+-- The member of `delayed` that holds the job, and its due time.
+local function delayed_member(id, record)
+  local members = {}
+  for line in string.gmatch('0123456789:;', '.') do
+    for mark in string.gmatch(MARKS, '.') do
+      members[#members + 1] = line .. mark .. string.sub(record, 1, 6) .. id
+    end
+  end
+  local scores = redis.call('ZMSCORE', key.delayed, unpack(members))
+  for i = 1, #members do
+    if scores[i] then
+      return members[i], scores[i]
+    end
+  end
+end
+
+-- The state of a job with a record, and with `delayed` its member and due time. `waiting` is what
+-- is left: no line is searched.
+local function state_of(id, record)
+  if redis.call('HEXISTS', key.leases, id) == 1 then
+    return 'active'
+  end
+  for _, state in ipairs({ 'completed', 'failed', 'parked' }) do
+    if redis.call('ZSCORE', key[state], id) then
+      return state
+    end
+  end
+  local member, due = delayed_member(id, record)
+  if member then
+    return 'delayed', member, due
+  end
+  return 'waiting'
+end

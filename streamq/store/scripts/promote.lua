@@ -1,0 +1,33 @@
+-- promote: delayed jobs wait now, whatever their time was.
+--
+-- From     delayed                      To   waiting
+-- Bound    200 ids a call
+-- KEYS     jobs leases delayed wake wake0 meta stats events wait
+-- ARGV     now | n ids
+-- USES     clock sections places enqueue due count tell wake
+-- RETURNS  now, then for each id 1, or 0: it is not delayed, nothing done
+-- ERRORS   LAYOUT
+
+local m, refusal = read_meta()
+if refusal then
+  return refusal
+end
+local now = read_clock()
+local n = take_count()
+local ids = take(n)
+local reply, members, promoted = { now }, {}, {}
+for i = 0, n - 1 do
+  local id = ARGV[ids + i]
+  local record = redis.call('HGET', key.jobs, id)
+  local member = record and delayed_member(id, record)
+  reply[#reply + 1] = member and 1 or 0
+  if member then
+    members[#members + 1] = member
+    promoted[#promoted + 1] = id
+  end
+end
+promote_members(m, members)
+count('promoted', #promoted)
+tell_ids('waiting', promoted)
+wake_up(m, now, false, false)
+return reply

@@ -1,0 +1,140 @@
+-- reap: a dead worker's jobs are given back; those that may not run again are failed or parked.
+--
+-- From     active                       To   waiting, failed, parked
+-- Bound    200 pending entries and 200 verdicts a call
+-- KEYS     jobs runs leases delayed failed parked stalls cancels workers turns wake wake0 meta stats
+--          events logs wait
+-- ARGV     now worker lease_ms seen evidence deaths_max
+--          | n verdicts: id, lease, line, entry, run, state (of the doomed that an earlier
+--          call named; state removed: nothing is kept)
+-- USES     clock sections enqueue count tell finish wake
+-- RETURNS  now, word (alive: nothing done; more: call again; done), ids given back, then for each
+--          doomed: id, lease, line, entry, run, why (cancelled, removed, poison, suspect, lost)
+-- ERRORS   LAYOUT
+
+local m, refusal = read_meta()
+if refusal then
+  return refusal
+end
+local now = read_clock()
+local PENDING_MAX = 200
+
+-- Judged again, by who does it: the beat that named this worker may be long ago.
+local row = redis.call('HGET', key.workers, arg.worker)
+local turn = redis.call('HGET', key.turns, arg.worker)
+if turn and arg.seen ~= '1' then
+  local judge_from = tonumber(redis.call('HGET', key.meta, 'judge_from') or 0)
+  if now < judge_from or now - tonumber(string.match(turn, ':(%d+)$')) <= tonumber(arg.lease_ms) then
+    return { now, 'alive', {} }
+  end
+end
+-- Marked first, and for ever: whatever this worker still sends is answered GONE.
+redis.call('HDEL', key.turns, arg.worker)
+if row and string.sub(row, 1, 1) == '+' then
+  local kind = string.sub(row, 2, 2)
+  redis.call('HSET', key.workers, arg.worker,
+    '-' .. kind .. string.format('%013.0f', now) .. string.sub(row, 3))
+end
+if m.timer_by == arg.worker then
+  redis.call('HDEL', key.meta, 'timer_at', 'timer_by')
+  m.timer_at = nil
+end
+
+local function let_go(line, entry)
+  redis.call('XACK', key.wait[line], 'workers', entry)
+  redis.call('XDEL', key.wait[line], entry)
+end
+
+for _ = 1, take_count() do
+  local id, lease, line, entry, run, state = unpack(ARGV, take(6))
+  if redis.call('HGET', key.leases, id) == lease then
+    if state == 'removed' then
+      forget({ id })
+    else
+      redis.call('HSET', key.runs, id, run)
+      redis.call('ZADD', key[state], now, id)
+    end
+    redis.call('HDEL', key.leases, id)
+    redis.call('HDEL', key.cancels, id)
+    let_go(line, entry)
+    count(state, 1)
+    count('stalls', 1)
+    tell({ state, id }, 1)
+  end
+end
+
+local daemon_lives = false
+for _, value in ipairs(redis.call('HVALS', key.workers)) do
+  daemon_lives = daemon_lives or string.sub(value, 1, 2) == '+d'
+end
+
+-- Where the job goes and its deaths from now on; or why it goes nowhere.
+local function judge(id, line)
+  local flag = redis.call('HGET', key.cancels, id)
+  if flag then
+    return nil, nil, flag == 'r' and 'removed' or 'cancelled'
+  end
+  local guilty, blameless = string.match(redis.call('HGET', key.stalls, id) or '0 0', '(%d+) (%d+)')
+  if arg.evidence == '1' then
+    guilty = guilty + 1
+    if line == ';' then
+      return nil, nil, 'poison'
+    elseif guilty >= 2 and not daemon_lives then
+      return nil, nil, 'suspect'
+    end
+  else
+    blameless = blameless + 1
+    if blameless >= tonumber(arg.deaths_max) then
+      return nil, nil, 'lost'
+    end
+  end
+  local suspect = guilty >= 2 or line == ';'
+  return suspect and ';' or '0', string.format('%d %d', guilty, blameless)
+end
+
+local given, reply, looked, left = {}, {}, 0, 0
+for line in string.gmatch('0;' .. m.lines, '.') do
+  local want, pending = PENDING_MAX - looked, {}
+  if want > 0 and redis.call('XLEN', key.wait[line]) > 0 then
+    pending = redis.call('XPENDING', key.wait[line], 'workers', '-', '+', want, arg.worker)
+  end
+  for _, p in ipairs(pending) do
+    local entry = p[1]
+    local value = (redis.call('XRANGE', key.wait[line], entry, entry)[1] or { 0, { 0, false } })[2][2]
+    local id = value and string.sub(value, 8) or ''
+    local lease, record = redis.call('HGET', key.leases, id), redis.call('HGET', key.jobs, id)
+    local mine = entry .. '|' .. line .. '|'
+    local live = record and value and string.sub(record, 1, 6) == string.sub(value, 2, 7)
+    if live and (not lease or string.sub(lease, 1, #mine) == mine) then
+      local to, deaths, why = judge(id, line)
+      if why then
+        lease = lease or mine .. '0|' .. arg.worker
+        redis.call('HSET', key.leases, id, lease)
+        left = left + 1
+        for _, v in ipairs({ id, lease, line, entry, redis.call('HGET', key.runs, id), why }) do
+          reply[#reply + 1] = v
+        end
+      else
+        redis.call('HDEL', key.leases, id)
+        let_go(line, entry)
+        redis.call('HSET', key.stalls, id, deaths)
+        enqueue(m, to, 'r' .. string.sub(value, 2))
+        given[#given + 1] = id
+      end
+    else
+      let_go(line, entry)
+    end
+  end
+  looked = looked + #pending
+end
+count('stalls', #given)
+tell_ids('waiting', given)
+local word = (looked >= PENDING_MAX or left > 0) and 'more' or 'done'
+if word == 'done' then
+  for line in string.gmatch('0;' .. m.lines, '.') do
+    -- Nothing pends under its name by now, so the consumer goes without taking an entry along.
+    redis.pcall('XGROUP', 'DELCONSUMER', key.wait[line], 'workers', arg.worker)
+  end
+end
+wake_up(m, now, false, false)
+return { now, word, given, unpack(reply) }

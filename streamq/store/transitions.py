@@ -1,0 +1,408 @@
+"""One typed function for each script, of the same name, in the order of a job's life.
+
+Each is atomic, touches one queue, and is bounded as its script's header says. Each may raise
+RedisUnavailable and NotApplied (nothing was done), OutcomeUnknown (sent, no reply: it may have been
+done, now or later), LayoutNewer, ScriptFault (a fault, `repair` puts right what it left), and the
+refusals that it names. `now_ms` moves the clock, for tests: None is Redis's own time.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from streamq.job import (
+    Claim,
+    JobId,
+    JobState,
+    Line,
+    NewJob,
+    Outcome,
+    Run,
+    WorkerId,
+    pack,
+    pack_run,
+)
+from streamq.store.batch import read_claims, step_sections
+from streamq.store.client import Arg
+from streamq.store.replies import (
+    AddReply,
+    Beaten,
+    Chore,
+    Doomed,
+    Note,
+    Reaped,
+    Recheck,
+    Resynced,
+    Turn,
+    Verdict,
+)
+from streamq.store.scripts import Link, run
+
+ITEMS_MAX = 1_000  # in one call
+OUTCOMES_MAX = 200  # in one step
+SLOTS_MAX = 200  # asked for in one step
+WORKERS_MAX = 64  # in one beat
+FEW_MAX = 200  # items of a call that searches for each
+RESULT_TOLD_BYTES = (
+    1_024  # a result up to this rides in the event, so that who waits need not fetch it
+)
+
+_NOW = ""  # Redis's own time
+
+
+def _now(now_ms: int | None) -> Arg:
+    return _NOW if now_ms is None else now_ms
+
+
+async def register(
+    at: Link,
+    worker: WorkerId,
+    *,
+    kind: str,
+    row: bytes,
+    max_active: int | None = None,
+    rate: tuple[int, int] | None = None,
+    now_ms: int | None = None,
+) -> int:
+    """Makes a worker's row; Redis's time. `kind`: d (of a daemon), e (embedded), a (alone).
+
+    `rate`: at most n starts in any window of that many ms. Raises WrongState if the id was used.
+    """
+    limit = "" if max_active is None else max_active
+    window = "" if rate is None else f"{rate[0]}/{rate[1]}"
+    return int(await run(at, "register", [_now(now_ms), worker, kind, row, limit, window]))
+
+
+def _place(job: NewJob) -> str:
+    if job.at_ms is not None:
+        return f"{job.line}@{job.at_ms}"
+    return job.line if not job.delay_ms else f"{job.line}+{job.delay_ms}"
+
+
+async def add(
+    at: Link,
+    producer: str,
+    number: int,
+    jobs: Sequence[NewJob],
+    labels: Sequence[str],
+    *,
+    now_ms: int | None = None,
+) -> AddReply:
+    """Adds jobs; an id that exists changes nothing. `labels` are the names for the counters.
+
+    `number` rises with each add of this producer, which has one in flight: a repeat after a lost
+    reply, with the same number, is answered and not applied. Raises StoreFull.
+    """
+    assert len(jobs) == len(labels) <= ITEMS_MAX
+    args: list[Arg] = [_now(now_ms), producer, number, len(jobs)]
+    args += [job.id for job in jobs]
+    args += [pack(job) for job in jobs]
+    args += [_place(job) for job in jobs]
+    args += labels
+    reply = await run(at, "add", args)
+    return AddReply(reply[0], frozenset(reply[2:]), bool(reply[1]))
+
+
+async def step(
+    at: Link,
+    worker: WorkerId,
+    turn: int,
+    *,
+    slots: int,
+    share: int = 0,
+    outcomes: Sequence[Outcome] = (),
+    notes: Sequence[Note] = (),
+    honoured: Collection[JobId] = (),
+    counters: Mapping[str, int] | None = None,
+    waits: bool = False,
+    shy: bool = False,
+    alone: bool = False,
+    keep_completed: int | None = None,
+    keep_failed: int | None = None,
+    generation: int | None = None,
+    now_ms: int | None = None,
+) -> Turn | Recheck:
+    """Settles `outcomes`, keeps `notes`, and claims up to `slots` jobs, in one round trip.
+
+    A batch is settled whole or not at all: with one lease that is not the stored one, or one job
+    that must obey a cancel and is not in `honoured`, the answer is Recheck, nothing was written
+    and the turn's number is still to be used. `share` bounds what is taken of the jobs that were
+    given back; `waits`: this worker will sleep if its slots are not filled; `counters` hold for
+    these outcomes. Raises Gone, StaleTurn, ConnectionChanged.
+    """
+    assert len(outcomes) <= OUTCOMES_MAX and slots <= SLOTS_MAX
+    flags = ("w" if waits else "") + ("s" if shy else "")
+    args: list[Arg] = [
+        _now(now_ms),
+        worker,
+        turn,
+        slots,
+        share,
+        ";" if alone else "",
+        flags,
+        "" if keep_completed is None else keep_completed,
+        "" if keep_failed is None else keep_failed,
+    ]
+    args += step_sections(outcomes, notes, honoured, counters or {})
+    reply = await run(at, "step", args, generation=generation)
+    if reply[0] == b"recheck":
+        return Recheck(frozenset(_ids(reply[1])), _flags(reply[2]))
+    now, fence = int(reply[1]), int(reply[2])
+    claims: list[Claim] = []
+    for i in range(5, len(reply), 4):
+        read_claims(claims, reply[i : i + 4], fence, worker, now)
+    return Turn(now, reply[3], claims, _flags(reply[4]))
+
+
+def _ids(values: Sequence[bytes]) -> list[JobId]:
+    return [JobId(v.decode()) for v in values]
+
+
+def _flags(values: Sequence[bytes]) -> dict[JobId, str]:
+    return {JobId(i.decode()): f.decode() for i, f in zip(values[::2], values[1::2], strict=True)}
+
+
+async def resync(
+    at: Link,
+    worker: WorkerId,
+    turn: int,
+    held: Sequence[Claim],
+    *,
+    now_ms: int | None = None,
+) -> tuple[Resynced, int]:
+    """What this worker holds; and the connection's generation that the answer is good for.
+
+    `held`: running claims, and those settled without an answer. From now on only a `step` with
+    `turn` + 1 is heard. Raises Gone, and StaleTurn if `turn` is not above the stored number.
+    """
+    generation = await at.wire.open()
+    args: list[Arg] = [_now(now_ms), worker, turn, len(held)]
+    args += [c.id for c in held]
+    args += [c.lease for c in held]
+    reply = await run(at, "resync", args, generation=generation)
+    claims = []
+    for i in range(2, len(reply), 6):
+        line, entry, value, record, found, lease = reply[i : i + 6]
+        claims.append(
+            Claim(
+                JobId(value[7:].decode()),
+                record or None,
+                found,
+                entry,
+                Line(line.decode()),
+                value[:1].decode(),
+                value[1:7],
+                int(lease.split(b"|")[2]),
+                worker,
+                reply[0],
+            )
+        )
+    return Resynced(reply[0], frozenset(_ids(reply[1])), claims), generation
+
+
+async def beat(
+    at: Link,
+    workers: Sequence[WorkerId],
+    *,
+    lease_ms: int,
+    keep_completed_ms: int | None = None,
+    keep_failed_ms: int | None = None,
+    duty: str = "",
+    now_ms: int | None = None,
+) -> Beaten:
+    """These workers (of one process) live. `duty`: the daemon that would run suspects, or "".
+
+    Passes when Redis is out of memory.
+    """
+    assert len(workers) <= WORKERS_MAX
+    args: list[Arg] = [
+        _now(now_ms),
+        lease_ms,
+        "" if keep_completed_ms is None else keep_completed_ms,
+        "" if keep_failed_ms is None else keep_failed_ms,
+        duty,
+        len(workers),
+        *workers,
+    ]
+    now, gone, flagged, chores = await run(at, "beat", args)
+    return Beaten(
+        now,
+        frozenset(WorkerId(w.decode()) for w in gone),
+        _flags(flagged),
+        tuple(Chore(c[0].decode(), tuple(a.decode() for a in c[1:])) for c in chores),
+    )
+
+
+async def reap(
+    at: Link,
+    worker: WorkerId,
+    *,
+    lease_ms: int,
+    seen: bool = False,
+    evidence: bool = False,
+    deaths_max: int = 10,
+    verdicts: Sequence[Verdict] = (),
+    now_ms: int | None = None,
+) -> Reaped:
+    """Marks a worker dead, for ever, and gives its jobs back; 200 a call.
+
+    Judged again unless the caller has `seen` the death. `evidence`: the death counts against the
+    jobs. The doomed of the reply come back as `verdicts` with the next call.
+    """
+    assert len(verdicts) <= FEW_MAX
+    args: list[Arg] = [
+        _now(now_ms),
+        worker,
+        lease_ms,
+        int(seen),
+        int(evidence),
+        deaths_max,
+        len(verdicts),
+    ]
+    for v in verdicts:
+        args += (v.doomed.id, v.doomed.lease, v.doomed.line, v.doomed.entry)
+        args += (pack_run(v.run), v.state)
+    reply = await run(at, "reap", args)
+    doomed = []
+    for i in range(3, len(reply), 6):
+        job, lease, line, entry, found, why = reply[i : i + 6]
+        doomed.append(Doomed(JobId(job.decode()), lease, line, entry, found, why.decode()))
+    return Reaped(reply[0], reply[1].decode(), tuple(_ids(reply[2])), tuple(doomed))
+
+
+async def retry(
+    at: Link, ids: Sequence[JobId], lines: Sequence[Line], *, now_ms: int | None = None
+) -> list[bool]:
+    """Failed jobs wait again with fresh attempts; for each, whether it was failed."""
+    assert len(ids) == len(lines) <= ITEMS_MAX
+    reply = await run(at, "retry", [_now(now_ms), len(ids), *ids, *lines])
+    return [bool(done) for done in reply[1:]]
+
+
+async def unpark(
+    at: Link, ids: Sequence[JobId], lines: Sequence[Line], *, now_ms: int | None = None
+) -> list[bool]:
+    """Parked jobs wait again; for each, whether it was parked."""
+    assert len(ids) == len(lines) <= ITEMS_MAX
+    reply = await run(at, "unpark", [_now(now_ms), len(ids), *ids, *lines])
+    return [bool(done) for done in reply[1:]]
+
+
+async def promote(at: Link, ids: Sequence[JobId], *, now_ms: int | None = None) -> list[bool]:
+    """Delayed jobs wait at once; for each, whether it was delayed."""
+    assert len(ids) <= FEW_MAX
+    reply = await run(at, "promote", [_now(now_ms), len(ids), *ids])
+    return [bool(done) for done in reply[1:]]
+
+
+async def cancel(
+    at: Link,
+    job: JobId,
+    *,
+    run_before: bytes | None,
+    run_after: Run,
+    keep_failed: int | None = None,
+    now_ms: int | None = None,
+) -> str:
+    """A job that did not start fails with `run_after`; a running one is flagged and told.
+
+    The word: cancelled, flagged, or absent, completed, failed (nothing done). Raises CallAgain if
+    its run is not `run_before` any more.
+    """
+    keep = "" if keep_failed is None else keep_failed
+    args: list[Arg] = [_now(now_ms), job, run_before or b"", pack_run(run_after), keep]
+    reply = await run(at, "cancel", [*args, at.keys.cancels_channel])
+    return str(reply[1].decode())
+
+
+async def change(
+    at: Link,
+    job: JobId,
+    *,
+    before: bytes,
+    after: NewJob,
+    due_ms: int | None = None,
+    now_ms: int | None = None,
+) -> int:
+    """Another record, priority or time for a waiting or delayed job. `before`: its record as read.
+
+    `due_ms` None keeps the time, 0 is now. Raises WrongState, and CallAgain if the record changed.
+    """
+    args: list[Arg] = [_now(now_ms), job, before, pack(after), after.line]
+    return int(await run(at, "change", [*args, "" if due_ms is None else due_ms]))
+
+
+async def remove(at: Link, ids: Sequence[JobId], *, now_ms: int | None = None) -> list[str]:
+    """For each job: removed, flagged (it runs, and goes when it settles) or absent."""
+    assert len(ids) <= FEW_MAX
+    reply = await run(at, "remove", [_now(now_ms), at.keys.cancels_channel, len(ids), *ids])
+    return [word.decode() for word in reply[1:]]
+
+
+async def clean(
+    at: Link,
+    state: JobState,
+    *,
+    older_than_ms: int,
+    limit: int = ITEMS_MAX,
+    lease_ms: int | None = None,
+    now_ms: int | None = None,
+) -> tuple[int, bool]:
+    """Removes ended jobs that reached `state` (completed, failed, parked) longer ago than that.
+
+    How many went, and whether more are there. `lease_ms`: retention on its own, which does nothing
+    while the clock's jumps are settling.
+    """
+    lease = "" if lease_ms is None else lease_ms
+    args: list[Arg] = [_now(now_ms), state, older_than_ms, min(limit, ITEMS_MAX), lease]
+    reply = await run(at, "clean", args)
+    return reply[1], bool(reply[2])
+
+
+async def drain(
+    at: Link,
+    *,
+    delayed: bool = True,
+    limit: int = ITEMS_MAX,
+    now_ms: int | None = None,
+) -> tuple[int, bool]:
+    """Removes waiting jobs, and delayed ones; how many went, and whether more may be there."""
+    args: list[Arg] = [_now(now_ms), int(delayed), min(limit, ITEMS_MAX)]
+    reply = await run(at, "drain", args)
+    return reply[1], bool(reply[2])
+
+
+async def limit(
+    at: Link,
+    version: int,
+    *,
+    paused: bool | None = None,
+    max_active: str = "",
+    rate: str = "",
+    now_ms: int | None = None,
+) -> int:
+    """Sets what holds for the whole fleet; the new version of the settings.
+
+    `max_active` and `rate` ("n/window_ms"): "" leaves it, "-" goes back to the code's, "0" and
+    "0/0" are no limit. Raises VersionConflict if the settings are not at `version` any more.
+    """
+    word = "" if paused is None else int(paused)
+    reply = await run(at, "limit", [_now(now_ms), version, word, max_active, rate])
+    return int(reply[1])
+
+
+async def repair(
+    at: Link,
+    what: str,
+    items: Sequence[Arg] = (),
+    *,
+    line: str = "",
+    width: int = 1,
+    now_ms: int | None = None,
+) -> list[str]:
+    """Puts right one page of what a torn script left; what was put right. See `repair.lua`.
+
+    `width`: values to an item (2 for `line` and `leases`).
+    """
+    assert len(items) <= FEW_MAX * width
+    args: list[Arg] = [_now(now_ms), what, line, len(items) // width, *items]
+    reply = await run(at, "repair", args)
+    return [name.decode() for name in reply[1]]
