@@ -31,7 +31,7 @@ HELD_LIMIT_S: Final = 5.0
 
 _GUARD_MARGIN_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.01
-_PORT_TRIES_MAX: Final = 5
+_PORTS_MAX: Final = 5
 _LOG_TAIL_LINES: Final = 20
 _LOG_TAIL_BYTES: Final = 4_096
 _LOOPBACK: Final = "127.0.0.1"
@@ -159,7 +159,7 @@ class EmbeddedServer:
 
     def _start(self, binary: ServerBinary, held: int) -> _Started:
         deadline = time.monotonic() + self._start_limit_s
-        for _ in range(_PORT_TRIES_MAX):
+        for _ in range(_PORTS_MAX):
             address = self._pick_address()
             guard = self._spawn(binary, address, held)
             try:
@@ -172,7 +172,7 @@ class EmbeddedServer:
             # Between our look and the server's bind another process took the port.
             _end(guard, limit_s=self._stop_limit_s + _GUARD_MARGIN_S)
         raise EmbeddedServerError(
-            f"No free port on {_LOOPBACK} for {binary.path} after {_PORT_TRIES_MAX} tries."
+            f"No free port on {_LOOPBACK} for {binary.path} among {_PORTS_MAX} tried."
         )
 
     def _pick_address(self) -> wire.Address:
