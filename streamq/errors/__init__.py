@@ -12,7 +12,7 @@
     │   ├── UnknownSetting        SQ310  ├── InvalidSetting        SQ311
     │   ├── UnreadableSettings    SQ312  ├── DuplicateHandler      SQ302
     │   ├── AppNotImportable      SQ301  ├── MissingExtra          SQ601
-    │   └── PortInUse             SQ602
+    │   ├── PortInUse             SQ602  └── UnfitPayloadType      SQ303
     ├── StoreError                       Redis, or what it answered: exit 3
     │   ├── RedisUnavailable      SQ101  ├── EvictingPolicy        SQ110
     │   ├── RedisRefusedPassword  SQ102  ├── RedisTooOld           SQ111
@@ -44,6 +44,7 @@ from streamq.errors.config import (
     InvalidSetting,
     MissingExtra,
     PortInUse,
+    UnfitPayloadType,
     UnknownSetting,
     UnreadableSettings,
 )
@@ -149,6 +150,7 @@ __all__ = [
     "StreamqError",
     "SyncInLoop",
     "Undecodable",
+    "UnfitPayloadType",
     "UnknownJobName",
     "UnknownQueue",
     "UnknownSetting",

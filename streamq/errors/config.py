@@ -54,6 +54,19 @@ class DuplicateHandler(ConfigError):
         )
 
 
+class UnfitPayloadType(ConfigError):
+    """A handler's data is annotated with a type that cannot be stored."""
+
+    code = "SQ303"
+
+    def __init__(self, kind: object, why: str) -> None:
+        self.kind, self.why = getattr(kind, "__qualname__", str(kind)), why
+        super().__init__(
+            f"{self.kind} cannot be a payload: {why}."
+            " Use a Payload with fields of text, numbers, lists, tables or other Payloads."
+        )
+
+
 class AppNotImportable(ConfigError):
     """`found` lists the App objects that the module does have, when only the attribute is missing."""
 
