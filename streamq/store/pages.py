@@ -1,0 +1,149 @@
+"""Pages of jobs by state, with a cursor that stays good while jobs come and go."""
+
+import base64
+from collections.abc import Sequence
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from streamq.job import LINES, Job, JobId, JobState
+from streamq.store.client import Arg, Reply
+from streamq.store.reads import PAGE_MAX, ask, get_many, job_of
+from streamq.store.scripts import Link
+
+LOOKED_AT_MAX = 10_000  # entries or members that one page goes through
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some jobs of a state, and where the next page begins (None: there is none)."""
+
+    jobs: list[Job]
+    cursor: str | None = None
+
+
+async def page(
+    at: Link,
+    state: JobState,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    newest_first: bool = True,
+) -> Page:
+    """Jobs of one state by keyset: ended ones by time, delayed by due time, others as they stand.
+
+    A cursor stays good while jobs come and go. Raises ValueError for one that was never given out.
+    """
+    limit = max(1, min(limit, PAGE_MAX))
+    if state is JobState.WAITING:
+        return await _waiting_page(at, cursor, limit)
+    if state is JobState.ACTIVE:
+        return await _active_page(at, cursor, limit)
+    return await _sorted_page(at, state, cursor, limit, newest_first)
+
+
+def _encode_cursor(*parts: bytes) -> str:
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(parts)).decode()
+
+
+def _decode_cursor(cursor: str, size: int) -> list[bytes]:
+    try:
+        parts = msgspec.msgpack.decode(base64.urlsafe_b64decode(cursor), type=list[bytes])
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise ValueError(f"no cursor of a page: {cursor!r}") from error
+    if len(parts) != size:
+        raise ValueError(f"no cursor of this page: {cursor!r}")
+    return parts
+
+
+async def _sorted_page(
+    at: Link, state: JobState, cursor: str | None, limit: int, newest_first: bool
+) -> Page:
+    """Members of equal score stand in their bytes' order, so (score, member) is the key."""
+    key = at.keys.names[state.value]
+    score, last = _decode_cursor(cursor, 2) if cursor else (b"", b"")
+    bounds: tuple[Arg, ...] = (
+        (score or b"+inf", b"-inf") if newest_first else (score or b"-inf", b"+inf")
+    )
+    found: list[tuple[bytes, bytes]] = []
+    offset = 0
+    while len(found) <= limit and offset <= LOOKED_AT_MAX:
+        rows = await ask(
+            at, "ZRANGE", key, *bounds, "BYSCORE", *(("REV",) if newest_first else ()),
+            "LIMIT", offset, PAGE_MAX, "WITHSCORES",
+        )  # fmt: skip
+        for member, at_score in zip(rows[::2], rows[1::2], strict=True):
+            behind = member < last if newest_first else member > last
+            if not last or at_score != score or behind:
+                found.append((member, at_score))
+        if len(rows) < PAGE_MAX * 2:
+            break
+        offset += PAGE_MAX
+    members = [m for m, _ in found[:limit]]
+    skip = 8 if state is JobState.DELAYED else 0
+    jobs = await get_many(at, [JobId(m[skip:].decode()) for m in members])
+    more = _encode_cursor(found[limit - 1][1], members[-1]) if len(found) > limit else None
+    return Page([j for j in jobs if j is not None and j.state is state], more)
+
+
+async def _waiting_page(at: Link, cursor: str | None, limit: int) -> Page:
+    """In the order in which they will be taken: given back first, then by priority."""
+    line, after = (p.decode() for p in _decode_cursor(cursor, 2)) if cursor else (LINES[0], "")
+    jobs: list[Job] = []
+    looked = 0
+    for sign in LINES[LINES.index(line) :]:
+        start = f"({after}" if sign == line and after else None
+        if start is None:
+            start = f"({await _delivered_until(at, sign)}"
+        while len(jobs) < limit and looked < LOOKED_AT_MAX:
+            want = limit - len(jobs)
+            entries = await ask(at, "XRANGE", at.keys.lines[sign], start, "+", "COUNT", want)
+            looked += len(entries)
+            jobs += await _live(at, entries)
+            if len(entries) < want:
+                break
+            start = f"({entries[-1][0].decode()}"
+        else:
+            return Page(jobs, _encode_cursor(sign.encode(), start[1:].encode()))
+    return Page(jobs)
+
+
+async def _delivered_until(at: Link, sign: str) -> str:
+    try:
+        groups = await ask(at, "XINFO", "GROUPS", at.keys.lines[sign])
+    except ResponseError:  # no such key
+        return "0-0"
+    for group in groups:
+        fields = dict(zip(group[::2], group[1::2], strict=True))
+        return str(fields[b"last-delivered-id"].decode())
+    return "0-0"
+
+
+async def _live(at: Link, entries: Sequence[Reply]) -> list[Job]:
+    values = [e[1][1] for e in entries]
+    if not values:
+        return []
+    ids = [JobId(v[7:].decode()) for v in values]
+    records = await ask(at, "HMGET", at.keys.names["jobs"], *ids)
+    runs = await ask(at, "HMGET", at.keys.names["runs"], *ids)
+    return [
+        job_of(at, job, record, run, JobState.WAITING, None)
+        for job, value, record, run in zip(ids, values, records, runs, strict=True)
+        if record is not None and record[:6] == value[1:7]
+    ]
+
+
+async def _active_page(at: Link, cursor: str | None, limit: int) -> Page:
+    start = _decode_cursor(cursor, 1)[0] if cursor else b"0"
+    ids: list[JobId] = []
+    for _ in range(PAGE_MAX):
+        start, fields = await ask(
+            at, "HSCAN", at.keys.names["leases"], start, "COUNT", max(10, limit)
+        )
+        ids += [JobId(f.decode()) for f in fields[::2]]
+        if start == b"0" or len(ids) >= limit:
+            break
+    jobs: list[Job] = []
+    for first in range(0, len(ids), PAGE_MAX):
+        found = await get_many(at, ids[first : first + PAGE_MAX])
+        jobs += [j for j in found if j is not None and j.state is JobState.ACTIVE]
+    return Page(jobs, None if start == b"0" else _encode_cursor(start))

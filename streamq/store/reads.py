@@ -1,0 +1,314 @@
+"""What needs no script: look at a queue without changing it. Plain pipelines, each bounded.
+
+A read of several keys is not one instant: a job that moves meanwhile may show in its old place.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from streamq.job import (
+    LINES,
+    NO_OPTIONS,
+    NO_RUN,
+    Counts,
+    Job,
+    JobId,
+    JobState,
+    Run,
+    WorkerId,
+    added_at_ms,
+    unpack,
+    unpack_run,
+)
+from streamq.store.client import Arg, Redis, Reply
+from streamq.store.keys import queues_key
+from streamq.store.scripts import Link
+
+PAGE_MAX = 1_000
+WORKERS_READ_MAX = 1_000
+EVENTS_READ_MAX = 200
+
+
+class QueueState(msgspec.Struct, frozen=True):
+    """What holds for a queue's whole fleet. `own_…`: an operator set it; else the code did."""
+
+    paused: bool = False
+    max_active: int | None = None
+    rate: tuple[int, int] | None = None
+    own_max_active: bool = False
+    own_rate: bool = False
+    version: int = 0
+    layout: int | None = None
+
+
+class WorkerRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a worker says of itself when it registers; one row a lane."""
+
+    host: str
+    pid: int
+    queue: str
+    slots: int
+    names: tuple[str, ...]
+    process: str
+    """One random id a process and queue: the lanes of one worker share it."""
+    build: str = ""
+    daemon: str = ""
+    label: str = ""
+    started_at_ms: int = 0
+
+
+class WorkerSeen(msgspec.Struct, frozen=True):
+    """A row, and what Redis knows of it: live or dead, last heard of, and its leases."""
+
+    id: WorkerId
+    kind: str
+    live: bool
+    row: WorkerRow
+    heard_at_ms: int
+    died_at_ms: int | None = None
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One entry of `events`: which ids reached which state, and small results by id."""
+
+    id: str
+    at_ms: int
+    states: dict[str, list[JobId]]
+    results: dict[str, msgspec.Raw]
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    """What INFO tells of the server; it needs no other right. Memory in bytes, uptime in seconds."""
+
+    server: str
+    version: str
+    mode: str
+    maxmemory_policy: str
+    used_memory: int
+    maxmemory: int
+    connected_clients: int
+    uptime_s: int
+    evicted_keys: int
+    aof_enabled: bool
+    loading: bool
+    role: str
+    run_id: str
+
+
+_rows = msgspec.msgpack.Decoder(WorkerRow)
+_results = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+
+
+async def ask(at: Link, *command: Arg) -> Reply:
+    return await at.wire.call(f"read of queue {at.queue}", command)
+
+
+def job_of(
+    at: Link, job: JobId, value: bytes, run: bytes | None, state: JobState, due_ms: int | None
+) -> Job:
+    """A Job from its bytes; an undecodable one shows with an empty name, not as an error."""
+    name, data, options, found = "", value[12:], NO_OPTIONS, NO_RUN
+    try:
+        record = unpack(value)
+        name, data, options = record.name, bytes(record.data), record.options
+        found = unpack_run(run)
+    except msgspec.MsgspecError as error:
+        found = Run(reason=f"undecodable: {error}")
+    return Job(job, at.queue, name, state, data, options, added_at_ms(value), found, due_ms)
+
+
+async def get(at: Link, job: JobId) -> Job | None:
+    """The job of that id, or None."""
+    return (await get_many(at, [job]))[0]
+
+
+async def get_many(at: Link, ids: Sequence[JobId]) -> list[Job | None]:
+    """The jobs of these ids (at most 1,000), None for those that are not there."""
+    assert len(ids) <= PAGE_MAX
+    if not ids:
+        return []
+    k = at.keys.names
+    values = await ask(at, "HMGET", k["jobs"], *ids)
+    runs = await ask(at, "HMGET", k["runs"], *ids)
+    leases = await ask(at, "HMGET", k["leases"], *ids)
+    ended = {
+        state: await ask(at, "ZMSCORE", k[state.value], *ids)
+        for state in (JobState.COMPLETED, JobState.FAILED, JobState.PARKED)
+    }
+    jobs: list[Job | None] = []
+    for i, (job, value) in enumerate(zip(ids, values, strict=True)):
+        if value is None:
+            jobs.append(None)
+            continue
+        due: int | None = None
+        state = next((s for s, scores in ended.items() if scores[i] is not None), None)
+        if leases[i] is not None:
+            state = JobState.ACTIVE
+        elif state is None:
+            due = await _due_ms(at, job, value[:6])
+            state = JobState.WAITING if due is None else JobState.DELAYED
+        jobs.append(job_of(at, job, value, runs[i], state, due))
+    return jobs
+
+
+async def _due_ms(at: Link, job: JobId, ticket: bytes) -> int | None:
+    tail = ticket + job.encode()
+    members = [(line + mark).encode() + tail for line in LINES for mark in "nrf"]
+    scores = await ask(at, "ZMSCORE", at.keys.names["delayed"], *members)
+    return next((int(float(s)) for s in scores if s is not None), None)
+
+
+async def counts(at: Link) -> Counts:
+    """How many jobs stand where. Exact, but for calls that move jobs while it is read."""
+    k = at.keys.names
+    lines = [await ask(at, "XLEN", key) for key in at.keys.lines.values()]
+    active = await ask(at, "HLEN", k["leases"])
+    paused, dead = await ask(at, "HMGET", k["meta"], "paused", "dead")
+    sets = [await ask(at, "ZCARD", k[s]) for s in ("delayed", "completed", "failed", "parked")]
+    waiting = max(0, sum(lines) - active - int(dead or 0))
+    delayed, completed, failed, parked = sets
+    return Counts(waiting, delayed, active, completed, failed, parked, paused == b"1")
+
+
+async def settings_of(at: Link) -> QueueState:
+    """What holds for the queue's whole fleet, with the version that a change has to name."""
+    paused, limit, rate, own_limit, own_rate, version, layout = await ask(
+        at, "HMGET", at.keys.names["meta"], "paused", "max_active", "rate", "own_max_active",
+        "own_rate", "version", "layout",
+    )  # fmt: skip
+    window = None
+    if rate:
+        starts, _, per = rate.partition(b"/")
+        window = (int(starts), int(per))
+    return QueueState(
+        paused=paused == b"1",
+        max_active=int(limit) if limit else None,
+        rate=window,
+        own_max_active=own_limit is not None,
+        own_rate=own_rate is not None,
+        version=int(version or 0),
+        layout=int(layout) if layout else None,
+    )
+
+
+async def workers(at: Link) -> list[WorkerSeen]:
+    """The queue's workers: the live ones, and those that died in the last ten minutes."""
+    rows = await ask(at, "HGETALL", at.keys.names["workers"])
+    turns_flat = await ask(at, "HGETALL", at.keys.names["turns"])
+    turns = dict(zip(turns_flat[::2], turns_flat[1::2], strict=True))
+    found = []
+    for worker, value in list(zip(rows[::2], rows[1::2], strict=True))[:WORKERS_READ_MAX]:
+        live = value[:1] == b"+"
+        heard = turns.get(worker, b"0:0").split(b":")[1]
+        try:
+            row = _rows.decode(value[2:] if live else value[15:])
+        except msgspec.MsgspecError:
+            row = WorkerRow("?", 0, at.queue, 0, (), worker.decode())
+        found.append(
+            WorkerSeen(
+                id=WorkerId(worker.decode()),
+                kind=value[1:2].decode(),
+                live=live,
+                row=row,
+                heard_at_ms=int(heard),
+                died_at_ms=None if live else int(value[2:15]),
+            )
+        )
+    return found
+
+
+async def logs(at: Link, job: JobId) -> list[str]:
+    """The job's own log lines that are kept (64 KiB), oldest first."""
+    text = await ask(at, "HGET", at.keys.names["logs"], job)
+    return text.decode("utf-8", "replace").splitlines() if text else []
+
+
+async def stats(at: Link) -> dict[str, int]:
+    """The monotonic counters of the queue, as they stand."""
+    flat = await ask(at, "HGETALL", at.keys.names["stats"])
+    return {f.decode(): int(n) for f, n in zip(flat[::2], flat[1::2], strict=True)}
+
+
+async def history(at: Link, unit: str, *, limit: int = 60) -> list[dict[str, int]]:
+    """Sums per minute or hour, newest first: at, added, completed, failed, retried."""
+    key = at.keys.names[{"minute": "minutes", "hour": "hours"}[unit]]
+    entries = await ask(at, "XREVRANGE", key, "+", "-", "COUNT", min(limit, PAGE_MAX))
+    return [
+        {f.decode(): int(n) for f, n in zip(e[1][::2], e[1][1::2], strict=True)} for e in entries
+    ]
+
+
+def read_event(entry: Reply) -> Event:
+    """An entry of `events` as a type."""
+    name, fields = entry[0].decode(), entry[1]
+    states: dict[str, list[JobId]] = {}
+    results: dict[str, msgspec.Raw] = {}
+    for field, value in zip(fields[::2], fields[1::2], strict=True):
+        if field == b"results":
+            results = _results.decode(value)
+        else:
+            states.setdefault(field.decode(), []).extend(JobId(i) for i in value.decode().split())
+    return Event(name, int(name.partition("-")[0]), states, results)
+
+
+async def last_event_id(at: Link) -> str:
+    """Where `events` ends now: follow from here."""
+    newest = await ask(at, "XREVRANGE", at.keys.names["events"], "+", "-", "COUNT", 1)
+    return str(newest[0][0].decode()) if newest else "0-0"
+
+
+async def events(at: Link, after: str, *, block_ms: int = 0) -> list[Event]:
+    """Events later than `after`, oldest first; waits up to `block_ms` for one (0: does not wait).
+
+    Waits on `at`'s connection: give it one of its own.
+    """
+    block: tuple[Arg, ...] = ("BLOCK", block_ms) if block_ms else ()
+    reply = await at.wire.call(
+        f"events of queue {at.queue}",
+        ("XREAD", "COUNT", EVENTS_READ_MAX, *block, "STREAMS", at.keys.names["events"], after),
+        timeout_s=block_ms / 1000 + 10,
+    )
+    return [read_event(e) for e in reply[0][1]] if reply else []
+
+
+async def note_queue(redis: Redis, prefix: str, queue: str) -> None:
+    """Writes the queue's name where `queues` finds it."""
+    key = queues_key(prefix)
+    await redis.wire("scripts", key).call("queues", ("SADD", key, queue))
+
+
+async def queues(redis: Redis, prefix: str) -> list[str]:
+    """The names of all queues that were ever used under this prefix, sorted."""
+    key = queues_key(prefix)
+    return sorted(
+        n.decode() for n in await redis.wire("scripts", key).call("queues", ("SMEMBERS", key))
+    )
+
+
+async def info(redis: Redis) -> ServerInfo:
+    """The server behind the connection. Valkey has its version and mode in fields of its own."""
+    text = await redis.wire("scripts", b"").call("info", ("INFO",))
+    fields = dict(
+        line.split(":", 1) for line in text.decode().splitlines() if ":" in line and line[0] != "#"
+    )
+    return ServerInfo(
+        server=fields.get("server_name", "redis"),
+        version=fields.get("valkey_version") or fields.get("redis_version", "?"),
+        mode=fields.get("server_mode") or fields.get("redis_mode", "?"),
+        maxmemory_policy=fields.get("maxmemory_policy", "?"),
+        used_memory=int(fields.get("used_memory", 0)),
+        maxmemory=int(fields.get("maxmemory", 0)),
+        connected_clients=int(fields.get("connected_clients", 0)),
+        uptime_s=int(fields.get("uptime_in_seconds", 0)),
+        evicted_keys=int(fields.get("evicted_keys", 0)),
+        aof_enabled=fields.get("aof_enabled") == "1",
+        loading=fields.get("loading") == "1",
+        role=fields.get("role", "?"),
+        run_id=fields.get("run_id", ""),
+    )
+
+
+async def ping(redis: Redis) -> None:
+    """One round trip. Raises what a call raises."""
+    await redis.wire("scripts", b"").call("ping", ("PING",))
