@@ -1,7 +1,8 @@
 """Retry policies: how long to wait before the attempt that follows a failed one.
 
-Made by `fixed`, `linear`, `exponential`, `steps` and `calling`, or read from settings by `from_settings`; a job's
-record carries one as a few bytes (`to_wire`, `from_wire`), all but `calling`, which lives on a handler.
+Made by `fixed`, `linear`, `exponential`, `steps` and `calling`, or read from settings by
+`from_settings`; a job's record carries one as a few bytes (`to_wire`, `from_wire`), all but
+`calling`, which lives on a handler.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from streamq.durations import DURATION_MS_MAX, Duration, Ms, to_ms
+from streamq.durations import DURATION_MS_MAX, Duration, Ms, show_ms, to_ms
 from streamq.errors import InvalidBackoff
 from streamq.suggest import nearest
 from streamq.verdicts import Fail, Retry, Snooze
@@ -39,13 +40,16 @@ _WIRE_NAMES: Final = {"delay": "d", "max": "m", "jitter": "j", "waits": "w"}
 
 
 class Backoff(msgspec.Struct, frozen=True, tag_field="k", rename=_WIRE_NAMES, omit_defaults=True):
-    """A retry policy. Subclasses say the plain wait; cap, jitter and an error's own word are the same for all."""
+    """A retry policy.
+
+    Subclasses say the plain wait; cap, jitter and an error's own word are the same for all.
+    """
 
     def delay_ms(self, attempt: int, error: Exception, rand: Rand = _random) -> Ms | None:
         """Wait before the retry that follows `attempt` (1 = the first try); None gives up.
 
-        An error's own word wins and is not capped: `Retry(after=...)`, `Snooze`, `Fail`. Whether attempts
-        are left is the caller's to know. Raises what a function given to `calling` raises.
+        An error's own word wins and is not capped: `Retry(after=...)`, `Snooze`, `Fail`. Whether
+        attempts are left is the caller's to know. Raises what a function given to `calling` raises.
         """
         assert attempt >= 1, f"attempts count from 1, got {attempt}"
         match error:
@@ -107,7 +111,10 @@ class Steps(Backoff, frozen=True, tag="s"):
 
 
 class Calling(Backoff, frozen=True):
-    """A function of the application decides. Not for a job's record: a record holds data, never code."""
+    """A function of the application decides.
+
+    Not for a job's record: a record holds data, never code.
+    """
 
     choose: Choose
 
@@ -122,7 +129,10 @@ def _shortened(wait_ms: int, jitter: float | None, rand: Rand) -> Ms:
 
 
 def fixed(delay: Duration, *, jitter: float = 0) -> Fixed:
-    """`delay` each time. `jitter` is the part of a wait, 0 to 1, that chance may take off it (for all policies)."""
+    """`delay` each time.
+
+    `jitter`, here and below, is the part of a wait, 0 to 1, that chance may take off it.
+    """
     return Fixed(to_ms(delay, "backoff delay"), jitter=_checked_jitter(jitter))
 
 
@@ -149,7 +159,7 @@ def calling(choose: Choose) -> Calling:
 
 
 def as_backoff(value: "Backoff | Sequence[Duration] | Choose") -> Backoff:
-    """What an option `backoff=` takes: a policy, a list of durations (`steps`), or a function (`calling`)."""
+    """What an option `backoff=` takes: a policy, a list of durations, or a function."""
     if isinstance(value, Backoff):
         return value
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -181,11 +191,14 @@ _wire_decoder: msgspec.msgpack.Decoder[Backoff] = msgspec.msgpack.Decoder(
 
 
 def to_wire(policy: Backoff) -> bytes:
-    """A policy as msgpack, some ten bytes. Raises `InvalidBackoff` for a function: put it on the handler."""
+    """A policy as msgpack, some ten bytes.
+
+    Raises `InvalidBackoff` for a function: put it on the handler.
+    """
     if isinstance(policy, Calling):
         raise InvalidBackoff(
             getattr(policy.choose, "__qualname__", policy.choose),
-            "a function cannot travel with a job. Put it on the handler, or give exponential(...), [...].",
+            "a function cannot travel with a job. Put it on the handler, or give exponential(...).",
         )
     return _wire_encoder.encode(policy)
 
@@ -212,9 +225,10 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def from_settings(value: Mapping[str, object]) -> Backoff:
-    """The policy of `{kind = "exponential", delay = "5s", max = "10m", jitter = 0}` or `{kind = "list", steps = [...]}`.
+    """The policy that a table in a file describes.
 
-    Raises `InvalidBackoff`, or what a duration in it raises.
+    `{kind = "exponential", delay = "5s", max = "10m", jitter = 0}` or `{kind = "list", steps =
+    ["1s", "1m"]}`. Raises `InvalidBackoff`, or what a duration in it raises.
     """
     for key in value:
         if key not in _Written.__struct_fields__:
@@ -226,6 +240,22 @@ def from_settings(value: Mapping[str, object]) -> Backoff:
     except msgspec.ValidationError as error:
         raise InvalidBackoff(value, str(error).replace("`", "")) from error
     return _built(written, value)
+
+
+def to_settings(policy: Backoff) -> Mapping[str, str | float | list[str]]:
+    """A policy as a file writes it: what `from_settings` reads back. Not for a function."""
+    table: dict[str, str | float | list[str]] = {}
+    match policy:
+        case Steps(waits=waits):
+            table |= {"kind": "list", "steps": [show_ms(wait) for wait in waits]}
+        case Fixed(delay=delay):
+            table |= {"kind": "fixed", "delay": show_ms(delay)}
+        case Linear(delay=delay, max=cap) | Exponential(delay=delay, max=cap):
+            table |= {"kind": type(policy).__name__.lower(), "delay": show_ms(delay)}
+            table |= {"max": show_ms(cap)} if cap != DURATION_MS_MAX else {}
+        case _:
+            raise InvalidBackoff(policy, "a function cannot stand in a file.")
+    return table | ({"jitter": policy.jitter} if policy.jitter else {})
 
 
 def _built(written: _Written, value: Mapping[str, object]) -> Backoff:

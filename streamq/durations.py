@@ -1,6 +1,6 @@
-"""Durations and sizes as people write them, and what the engine counts in: whole milliseconds and bytes.
+"""Durations and sizes as people write them, and as the engine counts them: whole ms and bytes.
 
-The public surface takes `"1m30s"` or a `timedelta`; a bare number is refused, for nobody can see its unit.
+The public surface takes `"1m30s"` or a `timedelta`, never a bare number: nobody can see its unit.
 """
 
 import re
@@ -25,9 +25,9 @@ _MS_PER_UNIT: Final = {
 }
 
 DURATION_MS_MAX: Final = Ms(10 * 366 * _MS_PER_UNIT["d"])
-"""Ten years: longer is a slip (seconds taken for milliseconds), and still exact as a Redis score (2**53)."""
+"""Ten years: longer is a slip. Added to any time of this century it is exact as a Redis score."""
 
-# Each unit at most once, the largest first. A fraction stands alone ("1.5h"): "1.5h30m" is hard to read.
+# Each unit once at most, the largest first. A fraction stands alone: "1.5h30m" is hard to read.
 _DURATION = re.compile(
     r"(?:(?P<w>\d{1,9})w)?(?:(?P<d>\d{1,9})d)?(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m(?!s))?"
     r"(?:(?P<s>\d{1,12})s)?(?:(?P<ms>\d{1,15})ms)?",
@@ -70,12 +70,20 @@ def to_ms(value: Duration, what: str = "duration") -> Ms:
 
 
 def to_bytes(text: str, what: str = "size") -> int:
-    """Bytes of a size such as `"64KiB"`, `"1.5 MiB"`, `"512B"`; raises `InvalidSize` for any other text."""
+    """Bytes of a size such as `"64KiB"`, `"1.5 MiB"`, `"512B"`. Raises `InvalidSize`."""
     match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
         raise InvalidSize(what, text)
     unit = _BYTES_PER_UNIT[match["unit"]]
     return int(match["whole"]) * unit + _thousandths(match["part"]) * unit // 1_000
+
+
+def show_bytes_exactly(size_bytes: int) -> str:
+    """The shortest text that `to_bytes` reads back as the same number: `"64KiB"`, `"1000B"`."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size_bytes and size_bytes % _BYTES_PER_UNIT[unit] == 0:
+            return f"{size_bytes // _BYTES_PER_UNIT[unit]}{unit}"
+    return f"{size_bytes}B"
 
 
 def show_ms(ms: int) -> str:
@@ -92,7 +100,7 @@ def show_ms(ms: int) -> str:
 
 def _parsed_ms(text: str) -> int | None:
     text = text.strip()
-    # Read, to be refused as negative: "is not a duration" would send the reader after a typing error.
+    # A sign is read, so that the error says "negative" and nobody looks for a typing error.
     sign = -1 if text.startswith("-") else 1
     text = text.removeprefix("-")
     if match := _FRACTION.fullmatch(text):

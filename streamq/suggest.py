@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-# Longer names are cut before they are compared: the comparison is quadratic, and the name may come from outside.
+# Longer names are cut: the comparison is quadratic, and a name may come from outside.
 _COMPARED_CHARS_MAX = 128
 _KNOWN_MAX = 1_000
 _ALIKE_MIN = 0.6

@@ -1,4 +1,7 @@
-"""What a handler may raise to say how its attempt ends; any other exception means: try again by the backoff."""
+"""What a handler may raise to say how its attempt ends.
+
+Any other exception means: try again, by the backoff.
+"""
 
 from streamq.durations import Duration, Ms, to_ms
 from streamq.errors import StreamqError
@@ -19,9 +22,10 @@ class Fail(Verdict):
 
 
 class Retry(Verdict):
-    """The attempt failed; the next comes `after` that time rather than by the backoff (None: by the backoff).
+    """The attempt failed; the next comes `after` that time (None: by the backoff).
 
-    It uses up an attempt: with none left the job is failed. `after` is checked here, in the handler's stack.
+    It uses up an attempt: with none left the job is failed. `after` is checked in the handler's
+    own stack.
     """
 
     def __init__(self, after: Duration | None = None, reason: str = "") -> None:

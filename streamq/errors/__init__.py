@@ -1,38 +1,61 @@
-"""Every error that streamq raises: one tree, so that `except StreamqError` means any trouble of ours.
+"""Every error that streamq raises: one tree, so that `except StreamqError` is any trouble of ours.
 
     StreamqError
-    ├── InvalidInput (ValueError)        what the caller handed in; nothing was sent
-    │   ├── UnknownQueue          SQ201  ├── InvalidDuration       SQ207
-    │   ├── UnknownJobName        SQ206  ├── BareNumber (TypeError) SQ207
-    │   ├── InvalidPayload        SQ203  ├── InvalidName           SQ208
-    │   ├── NotSerialisable       SQ204  ├── OutOfRange            SQ209
-    │   ├── PayloadTooLarge       SQ205  ├── InvalidSize           SQ214
-    │   ├── SyncInLoop            SQ212  └── InvalidBackoff        SQ215
-    ├── ConfigError                      settings and the app: exit 2, or 4 where said
-    │   ├── UnknownSetting        SQ310  ├── InvalidSetting        SQ311
-    │   ├── UnreadableSettings    SQ312  ├── DuplicateHandler      SQ302
-    │   ├── AppNotImportable      SQ301  ├── MissingExtra          SQ601
-    │   ├── PortInUse             SQ602  └── UnfitPayloadType      SQ303
-    ├── StoreError                       Redis, or what it answered: exit 3
-    │   ├── RedisUnavailable      SQ101  ├── EvictingPolicy        SQ110
-    │   ├── RedisRefusedPassword  SQ102  ├── RedisTooOld           SQ111
-    │   ├── RedisSpeaksTls        SQ103  ├── OutcomeUnknown        SQ104
-    │   ├── NotApplied            SQ105  ├── ScriptFault           SQ106
-    │   └── Refusal                      a script's own word, by `refusal(...)`
-    │       ├── Gone        GONE     SQ120  ├── WrongState  STATE  SQ124
-    │       ├── StaleTurn   STALE    SQ121  ├── OverLimit   LIMIT  SQ125
-    │       ├── LayoutNewer LAYOUT   SQ112  ├── CallAgain   AGAIN  SQ126
-    │       ├── StoreFull   FULL     SQ123  └── VersionConflict VERSION  SQ122
-    ├── LeaseLost                 SQ127  this attempt may no longer settle its job
-    ├── Undecodable               SQ213  a stored payload does not fit its handler: the job is parked
-    ├── NoHandler                 SQ202  no worker knows this job's name: the job is parked
-    ├── LoopStoodStill            SQ211  a handler held the event loop (logged, not raised)
-    ├── ResultError                      from `result()`
-    │   ├── JobFailed             SQ251  exit 5
+    ├── InvalidInput (ValueError)          what the caller handed in; nothing was sent; exit 2
+    │   ├── UnknownQueue            SQ201
+    │   ├── InvalidPayload          SQ203  a field of the wrong type, missing or unknown
+    │   ├── NotSerialisable         SQ204  an object, NaN, half a surrogate pair, endless nesting
+    │   ├── PayloadTooLarge         SQ205
+    │   ├── UnknownJobName          SQ206
+    │   ├── InvalidDuration         SQ207
+    │   ├── BareNumber (TypeError)  SQ207  a duration without a unit
+    │   ├── InvalidName             SQ208  of a queue, a job, an id
+    │   ├── OutOfRange              SQ209  priority, attempts and the like
+    │   ├── SyncInLoop (RuntimeError) SQ212
+    │   ├── InvalidSize             SQ214
+    │   └── InvalidBackoff          SQ215
+    ├── ConfigError                        it cannot start like this; exit 2, or 4 where said
+    │   ├── AppNotImportable        SQ301  exit 4
+    │   ├── DuplicateHandler        SQ302
+    │   ├── UnfitPayloadType        SQ303
+    │   ├── UnknownSetting          SQ310
+    │   ├── InvalidSetting          SQ311
+    │   ├── UnreadableSettings      SQ312
+    │   ├── MissingExtra (ImportError) SQ601
+    │   └── PortInUse               SQ602
+    ├── StoreError                         Redis, or what it answered; exit 3, or 1 where said
+    │   ├── RedisUnavailable        SQ101
+    │   ├── RedisRefusedPassword    SQ102
+    │   ├── RedisSpeaksTls          SQ103
+    │   ├── OutcomeUnknown          SQ104  sent, and no reply
+    │   ├── NotApplied              SQ105  refused before anything was done
+    │   ├── ScriptFault             SQ106  exit 1
+    │   ├── EvictingPolicy          SQ110
+    │   ├── RedisTooOld             SQ111
+    │   └── Refusal                        a script's own word, see `refusal`; exit 1
+    │       ├── LayoutNewer         SQ112  LAYOUT; exit 3
+    │       ├── Gone                SQ120  GONE
+    │       ├── StaleTurn           SQ121  STALE
+    │       ├── VersionConflict     SQ122  VERSION
+    │       ├── StoreFull           SQ123  FULL
+    │       ├── WrongState          SQ124  STATE
+    │       ├── OverLimit           SQ125  LIMIT
+    │       └── CallAgain           SQ126  AGAIN
+    ├── LeaseLost                   SQ127  this attempt may no longer settle its job
+    ├── NoHandler                   SQ202  no worker knows the job's name: parked
+    ├── PlainFunction               SQ210  a handler runs in a thread: logged, not raised
+    ├── LoopStoodStill              SQ211  a handler held the event loop: logged, not raised
+    ├── Undecodable                 SQ213  stored bytes do not fit the handler: parked
+    ├── ResultError                        what `result()` raises
+    │   ├── JobFailed               SQ251  exit 5
     │   ├── ResultTimeout (TimeoutError) SQ252
-    │   ├── ResultGone            SQ253
-    │   └── JobNotFound (LookupError)    SQ254
-    └── Verdict                          what handlers raise, see verdicts.py: Fail, Retry, Snooze
+    │   ├── ResultGone              SQ253
+    │   └── JobNotFound (LookupError) SQ254
+    ├── Verdict                            what handlers raise: `streamq.verdicts`
+    │   ├── Fail
+    │   ├── Retry
+    │   └── Snooze
+    └── EmbeddedServerError                no server of our own: `streamq.embedded`; exit 3
 
 A message says what happened, to which id or value, and what to do; the same facts are attributes.
 """
@@ -70,6 +93,7 @@ from streamq.errors.jobs import (
     LeaseLost,
     LoopStoodStill,
     NoHandler,
+    PlainFunction,
     ResultError,
     ResultGone,
     ResultTimeout,
@@ -134,6 +158,7 @@ __all__ = [
     "OutcomeUnknown",
     "OverLimit",
     "PayloadTooLarge",
+    "PlainFunction",
     "PortInUse",
     "RedisRefusedPassword",
     "RedisSpeaksTls",

@@ -13,7 +13,7 @@ class ConfigError(StreamqError):
 
 
 class UnknownSetting(ConfigError):
-    """`table` is where `name` was written, as `queues.email`; `origin` the file or the variable it came from."""
+    """`table` is where `name` stands, as `queues.email`; `origin` the file or variable."""
 
     code = "SQ310"
 
@@ -50,7 +50,8 @@ class DuplicateHandler(ConfigError):
     def __init__(self, queue: str, name: str, first: str, second: str) -> None:
         self.queue, self.name, self.first, self.second = queue, name, first, second
         super().__init__(
-            f"Two handlers for {queue}/{name}: {first} and {second}. Remove one, or give it another name=."
+            f"Two handlers for {queue}/{name}: {first} and {second}."
+            " Remove one, or give it another name=."
         )
 
 
@@ -68,7 +69,7 @@ class UnfitPayloadType(ConfigError):
 
 
 class AppNotImportable(ConfigError):
-    """`found` lists the App objects that the module does have, when only the attribute is missing."""
+    """`found` lists the App objects that the module has, when only the attribute is missing."""
 
     code = "SQ301"
     exit_code = 4

@@ -10,12 +10,12 @@ from streamq.errors.wording import article, did_you_mean, listed, show_bytes, sh
 NAME_SETS: Final = MappingProxyType(
     {
         "queue": "[A-Za-z0-9._-]{1,64}",
-        "job name": "[A-Za-z0-9._-]{1,64}",
+        "job": "[A-Za-z0-9._-]{1,64}",
         "id": "[A-Za-z0-9._:@+-]{1,128}",
         "prefix": "[A-Za-z0-9._:-]{1,64}",
     }
 )
-"""What may stand in a key of Redis: neither braces nor spaces, so that nobody can forge a key or a slot."""
+"""What may stand in a key of Redis: no braces, no spaces, so that nobody forges a key or a slot."""
 
 
 class InvalidInput(StreamqError, ValueError):
@@ -23,7 +23,7 @@ class InvalidInput(StreamqError, ValueError):
 
     exit_code = 2
     cure: str = ""
-    """What is wrong and what to give instead, without naming option and value: others may know better names."""
+    """What is wrong and what to give instead, without option and value: others name them better."""
 
 
 class UnknownQueue(InvalidInput):
@@ -61,7 +61,7 @@ class InvalidPayload(InvalidInput):
 
 
 class NotSerialisable(InvalidInput):
-    """A value that no payload can carry: an object, NaN, half a surrogate pair, an endless nesting."""
+    """A value that no payload can carry: an object, NaN, half a surrogate pair, endless nesting."""
 
     code = "SQ204"
 
@@ -121,7 +121,8 @@ class InvalidName(InvalidInput):
 
     def __init__(self, what: str, value: object) -> None:
         self.what, self.value, self.allowed = what, value, NAME_SETS.get(what, "")
-        super().__init__(f"{what} {shown(value)} is not allowed: it must match {self.allowed}")
+        called = what if what in ("id", "prefix") else f"{what} name"
+        super().__init__(f"{called} {shown(value)} is not allowed: it must match {self.allowed}")
 
 
 class OutOfRange(InvalidInput):

@@ -40,8 +40,22 @@ class NoHandler(StreamqError):
     def __init__(self, queue: str, name: str, known: Sequence[str] = ()) -> None:
         self.queue, self.name, self.known = queue, name, tuple(known)
         super().__init__(
-            f"{queue}/{name} parked: no handler.{did_you_mean(name, known, quote='')} It runs when a worker that"
-            f" knows it starts; see  streamq jobs {queue} --state parked"
+            f"{queue}/{name} parked: no handler.{did_you_mean(name, known, quote='')}"
+            f" It runs when a worker that knows it starts; see  streamq jobs {queue} --state parked"
+        )
+
+
+class PlainFunction(StreamqError):
+    """Logged once a handler: not async, so it runs in a thread, which nothing can stop."""
+
+    code = "SQ210"
+
+    def __init__(self, function: str, timeout_ms: int | None = None) -> None:
+        self.function, self.timeout_ms = function, timeout_ms
+        limit = "no timeout" if timeout_ms is None else f"max {timeout_ms / 1000:g} s"
+        super().__init__(
+            f"{function} is a plain function: it runs in a thread ({limit})."
+            " For CPU work start more processes:  streamq run -p N"
         )
 
 
@@ -62,7 +76,8 @@ class LoopStoodStill(StreamqError):
         )
         called = f" ({function})" if function else ""
         super().__init__(
-            f"the event loop stood still for {stood_ms / 1000:.1f} s in {queue}/{name} at {where}{called}"
+            f"the event loop stood still for {stood_ms / 1000:.1f} s in {queue}/{name}"
+            f" at {where}{called}"
         )
 
 
@@ -94,14 +109,14 @@ class ResultTimeout(ResultError, TimeoutError):
 
 
 class ResultGone(ResultError):
-    """The job is done, and its record was removed by retention, by "keep nothing" or by an operator."""
+    """The job is done, and its record is gone: by retention, "keep nothing" or an operator."""
 
     code = "SQ253"
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(
-            f"job {job_id}: its result is gone (removed, or kept for less time: see keep_completed)."
+            f"job {job_id}: its result is gone, removed or kept for less time (keep_completed)."
         )
 
 
@@ -110,6 +125,5 @@ class JobNotFound(ResultError, LookupError):
 
     def __init__(self, job_id: str, queue: str = "") -> None:
         self.job_id, self.queue = job_id, queue
-        super().__init__(
-            f"No job {shown(job_id)}{f' in queue {queue}' if queue else ''}: never added, or removed."
-        )
+        where = f" in queue {queue}" if queue else ""
+        super().__init__(f"No job {shown(job_id)}{where}: never added, or removed.")

@@ -14,7 +14,7 @@ class StreamqError(Exception):
         super().__init__(f"{self.code} {message}" if self.code else message)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # By default a copy or an unpickle calls the class with the message alone, which is not its signature.
+        # Else a copy or an unpickle calls the class with the message alone: not its signature.
         return _restored, (type(self), self.args), self.__dict__
 
     @property

@@ -15,7 +15,10 @@ class StoreError(StreamqError):
 
 
 class RedisUnavailable(StoreError):
-    """No connection: nothing was sent. `where` is host:port or a socket's path, `origin` what named it."""
+    """No connection: nothing was sent.
+
+    `where` is host:port or a socket's path, `origin` what named it.
+    """
 
     code = "SQ101"
 
@@ -57,12 +60,13 @@ class OutcomeUnknown(StoreError):
     def __init__(self, call: str, why: str) -> None:
         self.call, self.why = call, why
         super().__init__(
-            f"{call}: sent to Redis, no reply ({why}). It may have been applied: repeat it with the same ids."
+            f"{call}: sent to Redis, no reply ({why})."
+            " It may have been applied: repeat it with the same ids."
         )
 
 
 class NotApplied(StoreError):
-    """Redis refused before it did anything (`word`: LOADING, READONLY, BUSY, ...): a repeat is safe."""
+    """Redis refused before it did anything (`word`: LOADING, READONLY, ...): a repeat is safe."""
 
     code = "SQ105"
 
@@ -74,7 +78,7 @@ class NotApplied(StoreError):
 
 
 class ScriptFault(StoreError):
-    """A script failed with an error that is none of its own words: a fault of streamq or of the data."""
+    """A script failed with none of its own words: a fault of streamq or of the data."""
 
     code = "SQ106"
     exit_code = 1
@@ -106,12 +110,13 @@ class RedisTooOld(StoreError):
     def __init__(self, version: str, server: str = "Redis") -> None:
         self.version, self.server = version, server
         super().__init__(
-            f"{server} {version} is too old: streamq needs 6.2 or newer (XAUTOCLAIM, LMOVE). Valkey 7.2+ works too."
+            f"{server} {version} is too old: streamq needs 6.2 or newer (XAUTOCLAIM, LMOVE)."
+            " Valkey 7.2+ works too."
         )
 
 
 class Refusal(StoreError):
-    """A script read, refused with a word of its own (`redis.error_reply('WORD detail')`), and changed nothing."""
+    """A script read, refused with a word of its own (`WORD detail`), and changed nothing."""
 
     word: ClassVar[str]
     sentence: ClassVar[str]
@@ -125,7 +130,7 @@ class Refusal(StoreError):
 
 
 class Gone(Refusal):
-    """The worker has no live row, and dead is for ever: it cancels what it runs and takes a new id."""
+    """The worker has no live row; dead is for ever: it cancels what it runs and takes a new id."""
 
     code = "SQ120"
     word = "GONE"
@@ -153,7 +158,10 @@ class StoreFull(Refusal):
 
     code = "SQ123"
     word = "FULL"
-    sentence = "Redis is out of memory{detail}; nothing was added. Raise maxmemory, or clean:  streamq clean"
+    sentence = (
+        "Redis is out of memory{detail}; nothing was added."
+        " Raise maxmemory, or make room:  streamq clean"
+    )
 
 
 class WrongState(Refusal):
@@ -192,7 +200,8 @@ class LayoutNewer(Refusal):
         self.found, _, self.known = detail.partition(" ")
         StoreError.__init__(
             self,
-            f"Queue {queue} has layout {self.found}, this streamq ({running_version()}) knows {self.known}."
+            f"Queue {queue} has layout {self.found},"
+            f" this streamq ({running_version()}) knows {self.known}."
             " Update the workers, or roll the producers back; nothing was changed.",
         )
 
@@ -215,7 +224,7 @@ REFUSALS: Final[Mapping[str, type[Refusal]]] = MappingProxyType(
 
 
 def refusal(queue: str, reply: str) -> Refusal | None:
-    """The error of a script's `WORD detail` reply; None if the word is none of ours (then it is a `ScriptFault`)."""
+    """The error of a script's `WORD detail` reply; None if the word is not ours."""
     word, _, detail = reply.partition(" ")
     cls = REFUSALS.get(word)
     return cls(queue, detail.strip()) if cls else None

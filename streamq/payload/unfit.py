@@ -1,6 +1,6 @@
 """What no payload can carry, found fast when there is nothing and named exactly when there is.
 
-Every `add` passes here: the tests for a suspect look at the bytes, in C; the walk comes only after them.
+Every `add` passes here: a suspect is found in the bytes, in C; only then the payload is walked.
 """
 
 import math
@@ -14,14 +14,18 @@ from msgspec import msgpack
 from streamq.errors import NotSerialisable
 
 NESTING_MAX: Final = 64
-"""Levels of lists, tables and Structs. Far below the recursion limit, which depends on who calls."""
+"""Levels of lists, tables and Structs.
+
+Far below the recursion limit, which depends on who calls.
+"""
 
 _PATH_CHARS_MAX: Final = 80
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _encode: Final[Callable[[object], bytes]] = msgpack.Encoder().encode
 
-# A 64-bit float whose exponent is all ones: NaN or an infinity (the encoder writes no shorter floats). In
-# text these bytes cannot stand: 0xCB begins a two-byte sign there, and 0x7F or 0xFF never continues one.
+# A 64-bit float whose exponent is all ones: NaN or an infinity (the encoder writes no shorter
+# floats). In text these bytes cannot stand: 0xCB begins a two-byte sign there, and 0x7F or 0xFF
+# never continues one.
 _NO_NUMBER: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 # The first bytes of lists and tables; deleting all others leaves at least one byte for each level.
 _NOT_A_CONTAINER: Final = bytes(
@@ -38,7 +42,7 @@ _KNOWN_OBJECTS: Final = (
 
 
 def raise_if_unfit(payload: object, data: bytes) -> None:
-    """Raises `NotSerialisable` if `data`, the encoded payload, holds NaN or an infinity, or over 64 levels."""
+    """Raises `NotSerialisable` if `data`, the payload encoded, holds NaN, infinity, 65 levels."""
     if _NO_NUMBER.search(data) or (
         len(data.translate(None, _NOT_A_CONTAINER)) > NESTING_MAX and _too_deep(data)
     ):
@@ -48,13 +52,13 @@ def raise_if_unfit(payload: object, data: bytes) -> None:
 
 
 def not_serialisable(payload: object, error: Exception) -> NotSerialisable:
-    """The error for a payload that the encoder refused with `error`: it names the value and where it stands."""
+    """What the encoder refused with `error`, named, and where in the payload it stands."""
     found = _first_fault(payload)
     return found or NotSerialisable("$", f"not serialisable ({error})", _PASS_ITS_ID)
 
 
 def _too_deep(data: bytes) -> bool:
-    """Level by level over plain lists and dicts: 20 times faster than the walk, and big payloads come here."""
+    """Level by level over plain lists and dicts: big payloads come here, the walk is slow."""
     level = _containers([msgpack.decode(data)])
     for _ in range(NESTING_MAX):
         level = [

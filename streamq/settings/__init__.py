@@ -1,8 +1,10 @@
 """Every knob of streamq: what it is called, what it may be, and who turned it.
 
-`load_settings` merges files, variables and the command line; `Settings.for_queue` says what holds for a queue.
+`load_settings` merges files, variables and the command line; `Settings.for_queue` says what holds
+for a queue.
 """
 
+from streamq.lookup import masked_url, read_secret
 from streamq.settings.knobs import (
     KEEP_NOTHING,
     Env,
@@ -12,12 +14,11 @@ from streamq.settings.knobs import (
     QueueSettings,
     Rate,
     Settings,
-    masked_url,
     overlaid,
 )
 from streamq.settings.loading import load_settings
 from streamq.settings.origins import DEFAULT, Origins
-from streamq.settings.sources import read_secret
+from streamq.settings.showing import Line, shown
 
 __all__ = [
     "DEFAULT",
@@ -25,6 +26,7 @@ __all__ = [
     "Env",
     "JobDefaults",
     "Keep",
+    "Line",
     "LogFormat",
     "Origins",
     "QueueSettings",
@@ -34,4 +36,5 @@ __all__ = [
     "masked_url",
     "overlaid",
     "read_secret",
+    "shown",
 ]

@@ -1,6 +1,7 @@
-"""Every knob: its unit, its default and the reason for it. What no operator needs to turn is a constant elsewhere.
+"""Every knob, with its unit, its default and the reason. What nobody turns is a constant elsewhere.
 
-The name in files and variables is the field's, less its unit (`lease_ms` is `lease = "30s"`); see reading.py.
+The name in files and variables is the field's, less its unit (`lease_ms` is `lease = "30s"`); see
+reading.py.
 """
 
 import re
@@ -14,13 +15,17 @@ from msgspec import UNSET, UnsetType
 from streamq.backoff import Backoff, Exponential
 from streamq.durations import Ms
 from streamq.errors import UnknownSetting
+from streamq.lookup import REDIS_DEFAULT
 from streamq.settings.origins import Origins
 
 _DAY_MS: Final = 86_400_000
 
 
 class Env(StrEnum):
-    """Where this runs. Production refuses to start on what development forgives (an unset secret)."""
+    """Where this runs.
+
+    Production refuses to start on what development forgives (an unset secret).
+    """
 
     DEV = "dev"
     TEST = "test"
@@ -50,7 +55,7 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class JobDefaults(msgspec.Struct, frozen=True):
-    """What holds for a queue and its jobs once all layers are merged; the defaults are the ones of last resort."""
+    """What holds for a queue and its jobs, all layers merged. The defaults are of last resort."""
 
     concurrency: int = 10
     """Jobs at a time in one worker process: right for handlers that wait on a network."""
@@ -74,7 +79,10 @@ class JobDefaults(msgspec.Struct, frozen=True):
 
 
 class QueueSettings(msgspec.Struct, frozen=True):
-    """One layer of `JobDefaults`: what somebody said for a queue. UNSET: not said here; None: "no limit" was said."""
+    """One layer of `JobDefaults`: what somebody said for a queue.
+
+    UNSET: not said here; None: "no limit" was said.
+    """
 
     concurrency: int | UnsetType = UNSET
     attempts: int | UnsetType = UNSET
@@ -104,32 +112,43 @@ def overlaid(base: JobDefaults, *layers: QueueSettings) -> JobDefaults:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of one process, merged and checked. `origins` says where each value came from."""
+    """The settings of one process, merged and checked.
+
+    `origins` says where each value came from.
+    """
 
     app: str | None = None
     """`module:attribute` of the App."""
-    redis: str = "redis://localhost:6379"
+    redis: str = REDIS_DEFAULT
     """May hold a password: print `masked_url` of it."""
     redis_tls: bool = False
     """Makes `redis://` mean `rediss://`; already applied to `redis`."""
     redis_connect_ms: Ms = Ms(2_000)
     """Longest wait for a connection: a command line must say within 2 s that Redis is away."""
     redis_reply_ms: Ms = Ms(10_000)
-    """Longest wait for a reply; then its outcome is unknown. Above the slowest bounded script by far."""
+    """Longest wait for a reply; then its outcome is unknown.
+
+    Above the slowest bounded script by far.
+    """
     prefix: str = "streamq"
     """Of every key."""
     env: Env = Env.DEV
     timezone: str = "UTC"
     """Of schedules that name none."""
     lease_ms: Ms = Ms(30_000)
-    """A worker silent this long is declared dead; its jobs run again. Longer: slower recovery; shorter: a pause
-    of the machine looks like a death."""
+    """A worker silent this long is declared dead, and its jobs run again.
+
+    Longer: they wait longer. Shorter: a pause of the machine looks like a death.
+    """
     grace_ms: Ms = Ms(30_000)
-    """Wait for running handlers at a stop. Keep it 5 s below Kubernetes' terminationGracePeriodSeconds."""
+    """Wait for running handlers at a stop.
+
+    Keep it 5 s below Kubernetes' terminationGracePeriodSeconds.
+    """
     block_max_ms: Ms = Ms(60_000)
     """Longest blocking pop of an idle worker: the commands of an idle queue per minute."""
     hung_ms: Ms = Ms(60_000)
-    """A worker process without a tick of its loop or CPU time for this long is dumped and killed."""
+    """A process with no tick of its loop and no CPU time for this long is dumped and killed."""
     processes: int = 1
     max_jobs: int | None = None
     """Jobs after which a worker process is replaced (against leaks)."""
@@ -144,7 +163,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queues: Mapping[str, QueueSettings] = {}
     """Of queues named in a file or on the command line, variables for them included."""
     queues_by_variable: Mapping[str, QueueSettings] = {}
-    """Of `STREAMQ_QUEUES__<NAME>__...` by that spelling: a variable's name cannot hold `-`, so `_` matches it."""
+    """Of `STREAMQ_QUEUES__<NAME>__...`, by that spelling: no variable can hold a `-`."""
     origins: Origins = Origins({})
 
     @property
@@ -152,8 +171,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Between two heartbeats: two may be lost before a lease is in doubt."""
         return Ms(self.lease_ms // 3)
 
+    def with_redis(self, url: str, origin: str) -> "Settings":
+        """The same with another Redis: the server of `streamq dev`, or one just started."""
+        origins = Origins({**self.origins.by_key, "redis": origin})
+        return msgspec.structs.replace(self, redis=url, origins=origins)
+
     def for_queue(self, queue: str, declared: QueueSettings = NOTHING_SAID) -> JobDefaults:
-        """What holds for a queue: defaults < `declared` in code < files < variables < command line."""
+        """What holds for a queue: defaults < `declared` in code < files < variables < options."""
         said = self.queues.get(queue)
         if said is None:
             said = self.queues_by_variable.get(spelled_as_variable(queue), NOTHING_SAID)
@@ -173,9 +197,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def spelled_as_variable(queue: str) -> str:
     """A queue's name as the environment can spell it: `payment-reminder` is `PAYMENT_REMINDER`."""
     return re.sub(r"[^A-Z0-9]", "_", queue.upper())
-
-
-def masked_url(url: str) -> str:
-    """A URL without its password, for people and logs."""
-    url = re.sub(r"(//[^/@:]*):[^@]*@", r"\1:***@", url)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)

@@ -11,11 +11,11 @@ from typing import Final
 import msgspec
 
 from streamq.errors import NAME_SETS, InvalidInput, InvalidSetting
+from streamq.lookup import masked_url, nearest_file, with_tls
 from streamq.settings.knobs import (
     JobDefaults,
     QueueSettings,
     Settings,
-    masked_url,
     spelled_as_variable,
 )
 from streamq.settings.origins import Origins
@@ -25,7 +25,6 @@ from streamq.settings.sources import (
     from_file,
     from_overrides,
     key_at,
-    nearest_file,
 )
 
 _NO_OVERRIDES: Final[Mapping[str, object]] = MappingProxyType({})
@@ -39,9 +38,9 @@ def load_settings(
 ) -> Settings:
     """The settings of this process: a function of its arguments and of the files they lead to.
 
-    Weakest first: defaults, the nearest `streamq.toml` or `[tool.streamq]` from `start` (the current
-    folder) upwards, the file `config_path`, `environ` (the process's own), `overrides` by dotted key.
-    Raises a `ConfigError` that names the key, the value and who wrote it.
+    Weakest first: defaults, the nearest `streamq.toml` or `[tool.streamq]` from `start` (the
+    current folder) upwards, the file `config_path`, `environ` (the process's own), `overrides` by
+    dotted key. Raises a `ConfigError` that names the key, the value and who wrote it.
     """
     nearest = nearest_file(Path.cwd() if start is None else start)
     files = [path for path in (nearest, config_path and Path(config_path)) if path]
@@ -93,10 +92,8 @@ def _built(said: Mapping[tuple[str, ...], Found], by_variable: Iterable[Found]) 
         queues_by_variable={name: _layer(fields) for name, fields in spelled.items()},
         **top,
     )
-    if settings.redis_tls and settings.redis.startswith("redis://"):
-        return msgspec.structs.replace(
-            settings, redis="rediss" + settings.redis.removeprefix("redis")
-        )
+    if settings.redis_tls:
+        return msgspec.structs.replace(settings, redis=with_tls(settings.redis))
     return settings
 
 

@@ -1,4 +1,4 @@
-"""Where each setting came from: a file, a variable, an option of the command line, or the default."""
+"""Where each setting came from: a file, a variable, an option, or the default."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,7 +9,7 @@ DEFAULT: Final = "default"
 
 
 class Origins(msgspec.Struct, frozen=True):
-    """By dotted key, as in `queues.email.concurrency`; a key that is absent stands at its default."""
+    """By dotted key, as `queues.email.concurrency`; what is absent stands at its default."""
 
     by_key: Mapping[str, str]
 

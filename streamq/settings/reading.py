@@ -1,6 +1,7 @@
 """What each setting is called in files and variables, and how its value is read and checked.
 
-A reader takes the value as TOML gave it, or the text of a variable, and raises `ValueError` saying what to give.
+A reader takes the value as TOML gave it, or the text of a variable, and raises `ValueError` saying
+what to give.
 """
 
 import re
@@ -13,6 +14,7 @@ import msgspec
 from streamq.backoff import Backoff, from_settings
 from streamq.durations import DURATION_MS_MAX, Ms, show_ms, to_bytes, to_ms
 from streamq.errors import NAME_SETS
+from streamq.lookup import flag, redis_url
 from streamq.settings.knobs import KEEP_NOTHING, Env, Keep, LogFormat, Rate
 from streamq.suggest import nearest
 
@@ -20,11 +22,6 @@ Value = object
 Read = Callable[[Value], object]
 
 _NONE: Final = "none"
-_REDIS_URL = re.compile(
-    r"rediss?://([^@/\s]*@)?(\[[0-9a-fA-F:.]+\]|[^:@/\s\[\]]+)(:[1-9]\d{0,4})?(/\d{0,4})?(\?\S*)?"
-    r"|unix://([^@/\s]*@)?/\S+"
-    r"|redis\+(sentinel|cluster)://\S+"
-)
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -103,31 +100,6 @@ def level(value: Value) -> str:
     if not isinstance(value, str) or value.upper() not in levels:
         raise ValueError(f"give one of {', '.join(levels)}.")
     return value.upper()
-
-
-def flag(value: Value) -> bool:
-    if isinstance(value, bool):
-        return value
-    words = {
-        "true": True,
-        "1": True,
-        "yes": True,
-        "on": True,
-        "false": False,
-        "0": False,
-        "no": False,
-        "off": False,
-    }
-    if not isinstance(value, str) or value.casefold() not in words:
-        raise ValueError("give true or false.")
-    return words[value.casefold()]
-
-
-def redis_url(value: Value) -> str:
-    """Only its shape; whether it answers is the store's to find out."""
-    if not isinstance(value, str) or not _REDIS_URL.fullmatch(value):
-        raise ValueError("give redis://host:port/db, rediss://... or unix:///path/to/socket.")
-    return value
 
 
 def timezone(value: Value) -> str:

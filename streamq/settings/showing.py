@@ -1,0 +1,83 @@
+"""The settings as `streamq config` prints them: as a file has them, masked, with their origins."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from json import dumps
+
+import msgspec
+
+from streamq.backoff import Backoff, to_settings
+from streamq.durations import Ms, show_bytes_exactly, show_ms
+from streamq.lookup import masked_url
+from streamq.settings.knobs import JobDefaults, Keep, Rate, Settings, spelled_as_variable
+from streamq.settings.origins import DEFAULT
+from streamq.settings.reading import JOB_KEYS, TOP_KEYS
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One setting: `value` is TOML, and None if nothing is set."""
+
+    key: str
+    value: str | None
+    origin: str
+
+
+def shown(settings: Settings, queues: Iterable[str] = ()) -> Iterator[Line]:
+    """All settings at the top, the defaults, and for each queue what was said for it.
+
+    `queues` are those of the app; queues that only a file names are shown too.
+    """
+    for name, key in TOP_KEYS.items():
+        value = getattr(settings, key.field)
+        if key.secret:
+            value = masked_url(value)
+        yield Line(name, _toml(key.field, value), settings.origins.of(name))
+    for name, key in JOB_KEYS.items():
+        value = getattr(settings.defaults, key.field)
+        yield Line(
+            f"defaults.{name}", _toml(key.field, value), settings.origins.of(f"defaults.{name}")
+        )
+    for queue in sorted({*queues, *settings.queues}):
+        yield from _of_queue(settings, queue, settings.for_queue(queue))
+
+
+def _of_queue(settings: Settings, queue: str, merged: JobDefaults) -> Iterator[Line]:
+    for name, key in JOB_KEYS.items():
+        origin = settings.origins.of(f"queues.{queue}.{name}")
+        if origin == DEFAULT and queue not in settings.queues:
+            origin = settings.origins.of(f"queues.{spelled_as_variable(queue)}.{name}")
+        if origin != DEFAULT:
+            yield Line(
+                f"queues.{queue}.{name}", _toml(key.field, getattr(merged, key.field)), origin
+            )
+
+
+def _toml(field: str, value: object) -> str | None:
+    """A value as TOML that is read back as the same value."""
+    match value:
+        case None:
+            return None if field == "app" else '"none"'
+        case bool():
+            return "true" if value else "false"
+        case Keep(age_ms=None, count=0):
+            return '"none"'
+        case Keep(age_ms=age_ms, count=count):
+            age = {} if age_ms is None else {"age": show_ms(age_ms)}
+            return _inline(age | ({} if count is None else {"count": count}))
+        case Rate(count=count, per_ms=per_ms):
+            return dumps(f"{count}/{show_ms(per_ms)}")
+        case Backoff():
+            return _inline(to_settings(value))
+        case int() if field.endswith("_ms"):
+            return dumps(show_ms(Ms(value)))
+        case int() if field.endswith("_bytes"):
+            return dumps(show_bytes_exactly(value))
+        case StrEnum():
+            return dumps(value.value)
+        case _:
+            # TOML reads JSON's strings, numbers and lists as they are.
+            return dumps(value, ensure_ascii=False)
+
+
+def _inline(table: Mapping[str, object]) -> str:
+    return "{ " + ", ".join(f"{key} = {dumps(value)}" for key, value in table.items()) + " }"
