@@ -1,0 +1,154 @@
+"""What processors must know of where they run: from the environment, checked at the start."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from processors.clients.mailbox import Mailbox, MailRefused, parse_mailbox
+from processors.clients.smtp_url import InvalidSmtpUrl, SmtpServer, parse_smtp_url
+from processors.templates.links import link_host
+from streamq.errors import ConfigError, InvalidSetting
+
+ORIGIN = "environment"
+_SECRET_FILE_CHARS_MAX = 8_192
+_HIDDEN = "(hidden)"
+
+_DEV_APP_URL = "http://127.0.0.1:5000"
+_DEV_SENDER = "noreply@localhost"
+_OUTBOX = ".streamq/outbox"
+
+# What production cannot do without, and an example of each.
+_NEEDED_IN_PRODUCTION = {
+    "APP_URL": "https://app.example.com",
+    "FROM_EMAIL": "noreply@example.com",
+    "SMTP_URL": "smtp+starttls://user:password@mail.example.com:587",
+}
+
+
+class UnsetInProduction(ConfigError):
+    """Settings that development forgives are not set where mails are real."""
+
+    code = "SQ501"
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        example = "  ".join(f"{name}={_NEEDED_IN_PRODUCTION[name]}" for name in names)
+        verb = "is" if len(names) == 1 else "are"
+        super().__init__(
+            f"{' and '.join(names)} {verb} not set and STREAMQ_ENV=production: refusing to start."
+            f" For example:  {example}"
+        )
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of the processors in one process."""
+
+    production: bool
+    app_url: str
+    """Without a slash at its end."""
+    sender: Mailbox
+    """Whom mails are from, unless their payload says otherwise."""
+    smtp: SmtpServer | None
+    """None: mails become files in `outbox`; never in production."""
+    outbox: Path
+    attachments: Path | None
+    """The only folder whose files may be attached by their path; None: no folder."""
+    link_hosts: frozenset[str] | None
+    """Where links in mails may lead. None: anywhere; never in production."""
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the variables give; an empty one counts as not set.
+
+    APP_URL, FROM_EMAIL, SMTP_URL (or SMTP_URL_FILE, a file that holds it), MAIL_OUTBOX_DIR,
+    MAIL_ATTACHMENTS_DIR, MAIL_LINK_HOSTS (names after commas). Raises UnsetInProduction,
+    InvalidSetting.
+    """
+    production = environ.get("STREAMQ_ENV", "") == "production"
+    given = {
+        "APP_URL": environ.get("APP_URL", ""),
+        "FROM_EMAIL": environ.get("FROM_EMAIL", ""),
+        "SMTP_URL": _secret(environ, "SMTP_URL"),
+    }
+    unset = tuple(name for name in _NEEDED_IN_PRODUCTION if not given[name])
+    if production and unset:
+        raise UnsetInProduction(unset)
+    app_url = _app_url(given["APP_URL"] or _DEV_APP_URL)
+    attachments = environ.get("MAIL_ATTACHMENTS_DIR")
+    return Settings(
+        production=production,
+        app_url=app_url,
+        sender=_sender(given["FROM_EMAIL"] or _DEV_SENDER),
+        smtp=_smtp(given["SMTP_URL"]) if given["SMTP_URL"] else None,
+        outbox=Path(environ.get("MAIL_OUTBOX_DIR") or _OUTBOX),
+        attachments=_folder("MAIL_ATTACHMENTS_DIR", attachments) if attachments else None,
+        link_hosts=_link_hosts(environ.get("MAIL_LINK_HOSTS", ""), app_url, production),
+    )
+
+
+def _secret(environ: Mapping[str, str], name: str) -> str:
+    """A value that may also stand in a file, as container platforms hand out secrets."""
+    value, path = environ.get(name, ""), environ.get(f"{name}_FILE", "")
+    if not path:
+        return value
+    if value:
+        raise InvalidSetting(f"{name}_FILE", path, ORIGIN, f"{name} is set too; keep one of them")
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            return file.read(_SECRET_FILE_CHARS_MAX).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{name}_FILE", path, ORIGIN, f"it cannot be read: {error}") from error
+
+
+def _app_url(url: str) -> str:
+    try:
+        link_host(url, "APP_URL")
+    except MailRefused as error:
+        raise InvalidSetting("APP_URL", url, ORIGIN, error.reason) from None
+    if "?" in url or "#" in url:
+        raise InvalidSetting(
+            "APP_URL", url, ORIGIN, "paths are put behind it, so it ends before ? and #"
+        )
+    return url.rstrip("/")
+
+
+def _sender(address: str) -> Mailbox:
+    try:
+        return parse_mailbox(address, "FROM_EMAIL")
+    except MailRefused as error:
+        raise InvalidSetting("FROM_EMAIL", address, ORIGIN, error.reason) from None
+
+
+def _smtp(url: str) -> SmtpServer:
+    try:
+        server = parse_smtp_url(url)
+    except InvalidSmtpUrl as error:
+        raise InvalidSetting("SMTP_URL", _HIDDEN, ORIGIN, str(error)) from None
+    if server.cafile is not None and not Path(server.cafile).is_file():
+        why = f"its cafile {server.cafile} is not a file"
+        raise InvalidSetting("SMTP_URL", _HIDDEN, ORIGIN, why)
+    return server
+
+
+def _folder(name: str, path: str) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InvalidSetting(name, path, ORIGIN, "it is not a folder")
+    return folder.resolve()
+
+
+def _link_hosts(hosts: str, app_url: str, production: bool) -> frozenset[str] | None:
+    named = [host.strip().lower() for host in hosts.split(",") if host.strip()]
+    for host in named:
+        try:
+            found = link_host(f"https://{host}", "MAIL_LINK_HOSTS")
+        except MailRefused:
+            found = ""
+        if found != host:
+            why = f"{host!r} is no name of a host; write app.example.com,example.com"
+            raise InvalidSetting("MAIL_LINK_HOSTS", hosts, ORIGIN, why)
+    if not named and not production:
+        return None
+    return frozenset({*named, link_host(app_url, "APP_URL")})
