@@ -21,10 +21,10 @@ _CODECS_MAX: Final = 4_096
 _encode: Final[Callable[[object], bytes]] = msgpack.Encoder().encode
 
 
-class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Payload(msgspec.Struct, forbid_unknown_fields=True):
     """The base of payload types. An unknown field is refused, at `add` and on a worker.
 
-    Frozen, so that what an attempt sees at its end is what was added.
+    Options of a Struct may be given as ever: `class Invoice(Payload, rename="camel", frozen=True)`.
     """
 
 
