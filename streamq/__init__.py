@@ -1,0 +1,1 @@
+"""streamq: background jobs on Redis Streams."""
