@@ -200,6 +200,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """Where a retry will wait."""
     keep: bool = True
     name: str = "unknown"
+    log: str = ""
+    """Lines of the job's own log that no turn carried yet."""
     count: str = ""
     """The outcome's word in the counters: completed, retried, failed, timeout, released, expired,
     cancelled, parked, snoozed, unknown."""

@@ -37,6 +37,8 @@ class Sections:
         else:
             if outcome.run is not None:
                 self.runs += (claim.id, pack_run(outcome.run))
+            if outcome.log:
+                self.logs += (claim.id, outcome.log)
             told = self._move(outcome)
         self.told.setdefault(told, []).append(claim.id)
         if end is End.COMPLETED and outcome.run is not None and outcome.run.result is not None:

@@ -78,12 +78,12 @@ end
 if dropped_last >= dropped_first then
   forget({ unpack(ARGV, dropped_first, dropped_last) })
 end
-trim(key.completed, arg.keep_completed)
-trim(key.failed, arg.keep_failed)
 local logs_first, logs_last = take(take_count() * 2)
 for i = logs_first, logs_last, 2 do
   append_log(ARGV[i], ARGV[i + 1])
 end
+trim(key.completed, arg.keep_completed)
+trim(key.failed, arg.keep_failed)
 local counters_first, counters_last = take(take_count() * 2)
 for i = counters_first, counters_last, 2 do
   count(ARGV[i], ARGV[i + 1])

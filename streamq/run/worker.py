@@ -1,0 +1,339 @@
+"""The worker: takes jobs of one queue, runs their handlers, settles their outcomes.
+
+Owns the slots of one queue in one process, shared out to its lanes, and the one blocking pop in
+which an idle worker sleeps. Who hosts it beats for it (`upkeep`).
+"""
+
+import asyncio
+import logging
+import math
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from streamq.app import App
+from streamq.clock import REAL, Clock
+from streamq.errors import StoreError
+from streamq.handlers import known_by
+from streamq.job import Claim, End, JobId, Outcome, WorkerId
+from streamq.run.context import Notes
+from streamq.run.execute import Attempt, Executor
+from streamq.run.lane import Lane, LaneConfig, abandoned
+from streamq.store.client import Redis, Wire
+from streamq.store.keys import keys_of
+from streamq.store.reads import WorkerRow, ask, note_queue, workers
+from streamq.store.scripts import link
+from streamq.store.transitions import SLOTS_MAX
+
+LANES_FROM_SLOTS = 20  # a worker with fewer slots has one lane: nothing to overlap
+SLEEP_MAX_S = 60.0  # of one blocking pop; no more than the timer's longest time
+POP_PAUSE_S = 1.0  # after a pop that Redis could not take
+FLEET_GOOD_FOR_S = 1.0  # how long the names that other workers list are taken for known
+ABANDON_AFTER_S = 3.0  # a cancelled handler that does not end is handed back all the same
+
+log = logging.getLogger("streamq.worker")
+
+
+class Worker:
+    """Runs jobs of one queue until it is told to stop. One event loop, one App."""
+
+    def __init__(
+        self,
+        app: App,
+        queue: str,
+        redis: Redis,
+        *,
+        concurrency: int,
+        kind: str = "e",
+        daemon: str = "",
+        label: str = "",
+        state: object = None,
+        clock: Clock = REAL,
+        on_progress: Callable[[], None] | None = None,
+    ) -> None:
+        self.queue = queue
+        self.slots = concurrency
+        self.jobs_done = 0
+        self._app = app
+        self._redis = redis
+        self._keys = keys_of(app.settings.prefix, queue)
+        self._link = link(redis, self._keys)
+        self._kind = kind
+        self._clock = clock
+        self._on_progress = on_progress
+        self._process = secrets.token_hex(6)
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=f"streamq-{queue}")
+        self._lanes = self._made_lanes(daemon, label)
+        self._executor = Executor(
+            queue,
+            app.handlers,
+            app.queue_settings(queue),
+            state=state,
+            middleware=app.middlewares,
+            on_failed=app.failed_hooks,
+            threads=self._threads,
+            now_ms=self._lanes[0].now_ms,
+            known_elsewhere=self._known_elsewhere,
+        )
+        self._may_pop = asyncio.Event()
+        self._fleet: tuple[float, list[tuple[str, ...]]] = (-math.inf, [])
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _made_lanes(self, daemon: str, label: str) -> list[Lane]:
+        slots = self.slots
+        count = 1 if slots < LANES_FROM_SLOTS else max(2, math.ceil(slots / SLOTS_MAX))
+        lanes = []
+        for i in range(count):
+            own = slots // count + (i < slots % count)
+            row = WorkerRow(
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                queue=self.queue,
+                slots=own,
+                names=tuple(self._app.handlers.names(self.queue)),
+                process=self._process,
+                build=self._app.build,
+                daemon=daemon,
+                label=label,
+                started_at_ms=int(time.time() * 1000),
+            )
+            config = LaneConfig(
+                slots=own,
+                kind=self._kind,
+                row=msgspec.msgpack.encode(row),
+                waits=i == 0 and self._kind != "a",
+                defaults=self._app.queue_settings(self.queue),
+            )
+            lanes.append(
+                Lane(
+                    self._link, config, clock=self._clock, start=self._start, on_turn=self._on_turn
+                )
+            )
+        return lanes
+
+    # -- what its host may do ----------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until `stop` was called and all that runs has ended. Raises LayoutNewer."""
+        await note_queue(self._redis, self._keys.prefix, self.queue)
+        log.info("[QueueManager] Queue '%s' initialized", self.queue)
+        pop = asyncio.create_task(self._pop_tokens())
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for lane in self._lanes:
+                    lanes.create_task(lane.run())
+        finally:
+            pop.cancel()
+            await asyncio.gather(pop, return_exceptions=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def stop(self) -> None:
+        """Claims nothing more; `run` ends when what runs has ended."""
+        for lane in self._lanes:
+            lane.stopping = True
+            lane.nudge()
+
+    def quiet(self, on: bool = True) -> None:
+        """Claims nothing more, or again, and stays."""
+        for lane in self._lanes:
+            lane.quiet = on
+            lane.nudge()
+
+    def hand_back(self) -> None:
+        """Cancels all that runs, now, to hand it back without using an attempt."""
+        for lane in self._lanes:
+            for attempt in list(lane.running.values()):
+                attempt.end("released")
+                asyncio.get_running_loop().call_later(ABANDON_AFTER_S, self._abandon, lane, attempt)
+
+    def _abandon(self, lane: Lane, attempt: Attempt) -> None:
+        if lane.running.get(attempt.claim.id) is attempt:
+            log.warning("job %s does not end: it is handed back while it runs", attempt.claim.id)
+            del lane.running[attempt.claim.id]
+            lane.settle(abandoned(attempt))
+
+    def cancel_job(self, job: JobId, flag: str = "c") -> None:
+        """Ends the attempt of a cancelled ("c") or removed ("r") job, if it runs here."""
+        for lane in self._lanes:
+            if (attempt := lane.running.get(job)) is not None and not attempt.why:
+                attempt.end("removed" if flag == "r" else "cancelled")
+
+    def heard_gone(self, gone: frozenset[WorkerId]) -> None:
+        """A beat was told that these workers are dead: a turn will be told so, too."""
+        for lane in self._lanes:
+            if lane.id in gone:
+                lane.nudge()
+
+    @property
+    def ids(self) -> list[WorkerId]:
+        """Its lanes as Redis knows them."""
+        return [lane.id for lane in self._lanes if lane.id]
+
+    @property
+    def busy(self) -> int:
+        """Slots in use, those of threads that would not end among them."""
+        return sum(len(n.running) + len(n.zombies) + len(n.stuck) for n in self._lanes)
+
+    @property
+    def stuck(self) -> int:
+        """Slots held by threads that outlived their attempt."""
+        return sum(len(lane.stuck) for lane in self._lanes)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs and nothing is to be handed in."""
+        return all(lane.idle for lane in self._lanes)
+
+    @property
+    def running(self) -> list[JobId]:
+        return [job for lane in self._lanes for job in lane.running]
+
+    @property
+    def turned_at(self) -> float:
+        """When a turn last came back (monotonic); 0: never."""
+        return max(lane.turned_at for lane in self._lanes)
+
+    def look(self) -> None:
+        """A turn at once, whatever the time told."""
+        for lane in self._lanes:
+            lane.nudge()
+
+    # -- claims and outcomes -----------------------------------------------------------------
+
+    async def _start(self, lane: Lane, claim: Claim) -> None:
+        """A claim to its task; one that is not to run is settled at once, with its reason."""
+        if claim.record is None:
+            value = await ask(self._link, "HGET", self._keys.names["jobs"], claim.id)
+            claim = msgspec.structs.replace(claim, record=value)
+        opened = self._executor.open(claim)
+        if isinstance(opened, Outcome):
+            if opened.count == "unknown":
+                opened = await self._settled_unknown(lane, opened)
+            lane.settle(opened)
+            return
+        lane.running[claim.id] = opened
+        Notes.listen(opened.context, self._listener(lane))
+        task = asyncio.create_task(self._attempt(lane, opened))
+        opened.task = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if claim.cancelled:
+            opened.end("cancelled")
+
+    async def _settled_unknown(self, lane: Lane, outcome: Outcome) -> Outcome:
+        settled = await self._executor.settle_unknown(outcome)
+        if settled.end is End.RETRY:
+            lane.shy()
+        else:
+            assert outcome.run is not None
+            log.warning("job %s: %s", outcome.claim.id, outcome.run.reason)
+        return settled
+
+    async def _attempt(self, lane: Lane, attempt: Attempt) -> None:
+        job = attempt.claim.id
+        told = log.isEnabledFor(logging.INFO)
+        if told:
+            log.info("[Worker:%s] Processing job %s", self.queue, job)
+        outcome = await self._executor.call(attempt)
+        thread = attempt.thread
+        if thread is not None and not thread.done():
+            lane.stuck.add(thread)
+            thread.add_done_callback(lane.freed)
+        if lane.running.get(job) is attempt:
+            del lane.running[job]
+            if outcome is not None:
+                if told:
+                    self._tell(outcome)
+                lane.settle(outcome)
+        else:
+            lane.zombies.discard(attempt)
+            lane.nudge()
+        self.jobs_done += 1
+        if self._on_progress is not None:
+            self._on_progress()
+
+    def _tell(self, outcome: Outcome) -> None:
+        """One line for each end, in the console's shapes."""
+        job, run = outcome.claim.id, outcome.run
+        if outcome.end is End.COMPLETED:
+            log.info("[Worker:%s] Job %s completed successfully", self.queue, job)
+            return
+        last = run.errors[-1] if run is not None and run.errors else None
+        why = f"{last.type}: {last.message}" if last else (run.reason if run is not None else "")
+        if outcome.end is End.RETRY:
+            log.warning(
+                "[Worker:%s] Job %s failed attempt %d: %s; retry in %.1f s",
+                self.queue, job, run.attempts if run else 0, why, (outcome.delay_ms or 0) / 1000,
+            )  # fmt: skip
+        elif outcome.end is End.FAILED:
+            log.error("[Worker:%s] Job %s failed: %s", self.queue, job, why)
+        else:
+            log.info("[Worker:%s] Job %s %s: %s", self.queue, job, outcome.end.value, why)
+
+    def _listener(self, lane: Lane) -> Callable[[], None]:
+        """Wakes the lane when a handler says something: it then sleeps for a second at most."""
+        loop = asyncio.get_running_loop()
+
+        def said() -> None:
+            loop.call_soon_threadsafe(lane.note_said)
+
+        return said
+
+    # -- sleeping ----------------------------------------------------------------------------
+
+    def _on_turn(self, lane: Lane) -> None:
+        if lane.filled:
+            for other in self._lanes:
+                if other is not lane and other.free_slots:
+                    other.nudge()
+        if self._lanes[0].hungry and not self._lanes[0].stopping:
+            self._may_pop.set()
+
+    async def _pop_tokens(self) -> None:
+        """Sleeps in Redis for the worker: a token only says "look", and the first lane then does.
+
+        The pop stays open while turns go on; a token that comes when all slots are taken is
+        answered with a turn as well, which passes it on.
+        """
+        if self._kind == "a":
+            return
+        wire = Wire(self._redis.address, self._keys.names["wake"], name=f"streamq-{self.queue}")
+        names = self._keys.names
+        try:
+            while True:
+                await self._may_pop.wait()
+                self._may_pop.clear()
+                first = self._lanes[0]
+                keys = (
+                    [names["wake"], names["wake0"]] if first.takes_given_back else [names["wake"]]
+                )
+                try:
+                    token = await wire.call(
+                        "sleep", ["BLPOP", *keys, int(SLEEP_MAX_S)], timeout_s=SLEEP_MAX_S + 10
+                    )
+                except StoreError as error:
+                    log.debug("the sleep of queue %s ended: %s", self.queue, error)
+                    await asyncio.sleep(POP_PAUSE_S)
+                    self._may_pop.set()
+                    continue
+                if token is None:
+                    self._may_pop.set()
+                else:
+                    first.nudge()
+        finally:
+            await wire.close()
+
+    async def _known_elsewhere(self, name: str) -> bool:
+        """Whether another live worker of the queue lists the name."""
+        now = self._clock.monotonic()
+        at, names = self._fleet
+        if now - at > FLEET_GOOD_FOR_S:
+            seen = await workers(self._link)
+            names = [w.row.names for w in seen if w.live and w.row.process != self._process]
+            self._fleet = (now, names)
+        return any(known_by(n, name) for n in names)
