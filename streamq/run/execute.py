@@ -222,8 +222,9 @@ class Executor:
         )
 
     async def _timed(self, attempt: Attempt, payload: object, timeout_ms: int) -> object:
+        limit = asyncio.timeout(timeout_ms / 1000)
         try:
-            async with asyncio.timeout(timeout_ms / 1000) as limit:
+            async with limit:
                 return await self._framed(attempt, payload)
         except TimeoutError as error:
             if not limit.expired():

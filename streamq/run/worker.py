@@ -69,6 +69,8 @@ class Worker:
         self._process = secrets.token_hex(6)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=f"streamq-{queue}")
         self._lanes = self._made_lanes(daemon, label)
+        self._sleeper = self._lanes[0]
+        self._sleeper.waits = kind != "a"
         self._executor = Executor(
             queue,
             app.handlers,
@@ -106,7 +108,6 @@ class Worker:
                 slots=own,
                 kind=self._kind,
                 row=msgspec.msgpack.encode(row),
-                waits=i == 0 and self._kind != "a",
                 defaults=self._app.queue_settings(self.queue),
             )
             lanes.append(
@@ -291,11 +292,22 @@ class Worker:
             for other in self._lanes:
                 if other is not lane and other.free_slots:
                     other.nudge()
-        if self._lanes[0].hungry and not self._lanes[0].stopping:
+        if not self._sleeper.free_slots:
+            self._hand_over_sleep()
+        if self._sleeper.hungry and self._sleeper.free_slots:
             self._may_pop.set()
 
+    def _hand_over_sleep(self) -> None:
+        """A full lane cannot use a token: one with free slots sleeps for the worker from now on."""
+        for lane in self._lanes:
+            if lane.free_slots and self._kind != "a":
+                self._sleeper.waits, lane.waits = False, True
+                self._sleeper = lane
+                lane.nudge()
+                return
+
     async def _pop_tokens(self) -> None:
-        """Sleeps in Redis for the worker: a token only says "look", and the first lane then does.
+        """Sleeps in Redis for the worker: a token only says "look", and a lane then does.
 
         The pop stays open while turns go on; a token that comes when all slots are taken is
         answered with a turn as well, which passes it on.
@@ -308,10 +320,9 @@ class Worker:
             while True:
                 await self._may_pop.wait()
                 self._may_pop.clear()
-                first = self._lanes[0]
-                keys = (
-                    [names["wake"], names["wake0"]] if first.takes_given_back else [names["wake"]]
-                )
+                keys = [names["wake"]]
+                if self._sleeper.takes_given_back:
+                    keys.append(names["wake0"])
                 try:
                     token = await wire.call(
                         "sleep", ["BLPOP", *keys, int(SLEEP_MAX_S)], timeout_s=SLEEP_MAX_S + 10
@@ -324,7 +335,7 @@ class Worker:
                 if token is None:
                     self._may_pop.set()
                 else:
-                    first.nudge()
+                    self._sleeper.nudge()
         finally:
             await wire.close()
 
