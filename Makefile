@@ -48,7 +48,7 @@ gates: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache --no-logo
 
 check: gates ## the fast gates: format, lint, types, import contracts, tests that are not slow (under 60 s)
 	$(BIN)/pytest -q -m "not slow"
