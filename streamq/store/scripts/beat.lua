@@ -5,7 +5,7 @@
 -- KEYS     jobs leases delayed completed failed parked cancels workers turns adds wake wake0 meta
 --          stats minutes hours wait
 -- ARGV     now lease_ms keep_completed_ms keep_failed_ms duty | n worker ids
--- USES     clock sections judge history enqueue wake
+-- USES     clock lines rate sections judge history enqueue wake
 -- RETURNS  now, ids that are gone, flagged (id flag), chores (each a name and its arguments)
 -- ERRORS   LAYOUT
 

@@ -4,7 +4,7 @@
 -- Bound    one job
 -- KEYS     jobs runs leases delayed failed parked stalls cancels wake wake0 meta stats events logs wait
 -- ARGV     now id run_before run keep_failed channel
--- USES     clock places enqueue count tell finish wake
+-- USES     clock lines rate places enqueue count tell finish wake
 -- RETURNS  now, word: absent, flagged, cancelled, completed, failed (the last two: nothing done)
 -- ERRORS   LAYOUT; AGAIN: the run is not `run_before` any more, read it and come again
 

@@ -4,7 +4,7 @@
 -- Bound    one job
 -- KEYS     jobs runs leases delayed completed failed parked wake wake0 meta stats events wait
 -- ARGV     now id record_before record line due
--- USES     clock places enqueue count tell wake
+-- USES     clock lines rate places enqueue count tell wake
 -- RETURNS  now
 -- ERRORS   LAYOUT; STATE: the job is absent, or in a state that this can't change; AGAIN: the
 --          record is not `record_before` any more, read it and come again

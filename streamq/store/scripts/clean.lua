@@ -5,7 +5,7 @@
 -- KEYS     jobs runs leases delayed completed failed parked stalls cancels wake wake0 meta stats
 --          events logs wait
 -- ARGV     now state older_than_ms limit lease_ms
--- USES     clock count tell finish wake
+-- USES     clock lines rate count tell finish wake
 -- RETURNS  now, how many went, 1 if more are there
 -- ERRORS   LAYOUT
 

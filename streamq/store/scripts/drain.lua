@@ -4,7 +4,7 @@
 -- Bound    1,000 jobs or dead entries a call
 -- KEYS     jobs runs leases delayed stalls cancels wake wake0 meta stats events logs wait
 -- ARGV     now delayed_too limit
--- USES     clock count tell finish wake
+-- USES     clock lines rate count tell finish wake
 -- RETURNS  now, how many went, 1 if more may be there
 -- ERRORS   LAYOUT
 

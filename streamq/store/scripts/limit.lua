@@ -4,7 +4,7 @@
 -- Bound    one queue
 -- KEYS     leases delayed wake wake0 meta wait
 -- ARGV     now version paused max_active rate
--- USES     clock wake
+-- USES     clock lines rate wake
 -- RETURNS  now, the new version of the settings
 -- ERRORS   LAYOUT; VERSION: the settings are not the ones that the caller read (a late copy, or
 --          another operator was first)

@@ -4,7 +4,7 @@
 -- Bound    200 ids a call
 -- KEYS     jobs leases delayed wake wake0 meta stats events wait
 -- ARGV     now | n ids
--- USES     clock sections places enqueue due count tell wake
+-- USES     clock lines rate sections places enqueue due count tell wake
 -- RETURNS  now, then for each id 1, or 0: it is not delayed, nothing done
 -- ERRORS   LAYOUT
 

@@ -7,7 +7,7 @@
 -- ARGV     now worker lease_ms seen evidence deaths_max
 --          | n verdicts: id, lease, line, entry, run, state (of the doomed that an earlier
 --          call named; state removed: nothing is kept)
--- USES     clock sections enqueue count tell finish wake
+-- USES     clock lines rate sections enqueue count tell finish wake
 -- RETURNS  now, word (alive: nothing done; more: call again; done), ids given back, then for each
 --          doomed: id, lease, line, entry, run, why (cancelled, removed, poison, suspect, lost)
 -- ERRORS   LAYOUT

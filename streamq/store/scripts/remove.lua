@@ -5,7 +5,7 @@
 -- KEYS     jobs runs leases delayed completed failed parked stalls cancels wake wake0 meta stats
 --          events logs wait
 -- ARGV     now channel | n ids
--- USES     clock sections places count tell finish wake
+-- USES     clock lines rate sections places count tell finish wake
 -- RETURNS  now, then for each id a word: absent, removed, flagged
 -- ERRORS   LAYOUT
 

@@ -7,7 +7,7 @@
 -- ARGV     now what line | n items, items. what: groups (no items); line (entry and value, of
 --          `line`); leases (id and lease); jobs (ids that the caller saw in no line); delayed
 --          (members); completed, failed, parked, runs (ids); dead (no items: all lines were walked)
--- USES     clock sections enqueue places count tell finish wake
+-- USES     clock lines rate sections enqueue places count tell finish wake
 -- RETURNS  now, ids (or names of lines) that were put right
 -- ERRORS   LAYOUT
 

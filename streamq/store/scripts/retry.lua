@@ -4,7 +4,7 @@
 -- Bound    1,000 ids a call
 -- KEYS     jobs leases delayed failed stalls wake wake0 meta stats events wait
 -- ARGV     now | n ids, lines
--- USES     clock sections enqueue count tell wake
+-- USES     clock lines rate sections enqueue count tell wake
 -- RETURNS  now, then for each id 1, or 0: it is not failed, nothing done
 -- ERRORS   LAYOUT
 

@@ -9,7 +9,7 @@
 --          that must obey a cancel (they stand first); then, each with its n before it: runs (id
 --          run), completed, failed, parked, dropped (ids), delayed (delay member), released (line
 --          value), acks (line, then n entries), logs (id text), counters (field n), told (state ids)
--- USES     clock sections settle enqueue due count tell finish claim wake
+-- USES     clock lines rate sections settle enqueue due count tell finish claim wake
 -- RETURNS  'ok', now, fence, look_again_ms, flagged (id flag), then for each line that gave claims:
 --          line, entries, records, runs. Or 'recheck', refused ids, flagged (id flag): nothing was
 --          written, and the same turn is to be sent again without them

@@ -2,6 +2,8 @@
 
 local CLAIM_BYTES_MAX = 1048576 -- of records in one reply; past it a claim comes without its record
 local DEAD_MAX = 1000 -- dead entries that one call drops
+local NEW = 110 -- the mark n: never run
+local byte, sub = string.byte, string.sub
 
 -- Claims up to `want` of one line. Appends to `out` the line, its entries as they came, the
 -- records (nil: dead, dropped here) and the runs of those that have one. Returns claims, dead ones.
@@ -18,30 +20,31 @@ local function claim_line(out, line, want, fence)
   local entries, ids, with_run = read[1][2], {}, {}
   for i = 1, #entries do
     local value = entries[i][2][2]
-    ids[i] = string.sub(value, 8)
-    if string.sub(value, 1, 1) ~= 'n' then
+    ids[i] = sub(value, 8)
+    if byte(value) ~= NEW then
       with_run[#with_run + 1] = ids[i]
     end
   end
   local records = redis.call('HMGET', key.jobs, unpack(ids))
   local suffix = string.format('|%s|%.0f|%s', line, fence, arg.worker)
-  local leases, dead, live = {}, {}, out.ids
+  local leases, dead, live, n, bytes = {}, {}, out.ids, 0, out.bytes
   for i = 1, #entries do
-    local record, value = records[i], entries[i][2][2]
-    if record and string.sub(record, 1, 6) == string.sub(value, 2, 7) then
-      leases[#leases + 1] = ids[i]
-      leases[#leases + 1] = entries[i][1] .. suffix
+    local record, entry = records[i], entries[i]
+    if record and sub(record, 1, 6) == sub(entry[2][2], 2, 7) then
+      leases[n + 1], leases[n + 2] = ids[i], entry[1] .. suffix
+      n = n + 2
       live[#live + 1] = ids[i]
-      out.bytes = out.bytes + #record
-      if out.bytes > CLAIM_BYTES_MAX then
+      bytes = bytes + #record
+      if bytes > CLAIM_BYTES_MAX then
         records[i] = ''
       end
     else
       -- Removed, added anew or moved since: another entry speaks for the id, or none does.
       records[i] = false
-      dead[#dead + 1] = entries[i][1]
+      dead[#dead + 1] = entry[1]
     end
   end
+  out.bytes = bytes
   if #leases > 0 then
     redis.call('HSET', key.leases, unpack(leases))
   end

@@ -7,12 +7,13 @@ local function enter(set, now, first, last)
   if last < first then
     return
   end
-  local pairs_ = {}
+  -- Written out once: Redis prints a number anew for each pair.
+  local score, scored, n = string.format('%.0f', now), {}, 0
   for i = first, last do
-    pairs_[#pairs_ + 1] = now
-    pairs_[#pairs_ + 1] = ARGV[i]
+    scored[n + 1], scored[n + 2] = score, ARGV[i]
+    n = n + 2
   end
-  redis.call('ZADD', set, unpack(pairs_))
+  redis.call('ZADD', set, unpack(scored))
 end
 
 -- All that stands of these ids (1 to 1,000). Records first: a script that ends here leaves an
