@@ -172,10 +172,17 @@ def with_tls(url: str) -> str:
 
 
 def masked_url(url: str) -> str:
-    """A URL without its password, for people and logs."""
-    # Up to the last @: a password that holds one itself is no reason to print the rest of it.
-    url = re.sub(r"(//[^/@:]*):.*@", r"\1:***@", url)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
+    """A URL, or what was meant as one, without its password: for people and logs."""
+    # Up to the last @: a password may hold one itself. A name alone is masked too: it is often a
+    # password in the wrong place.
+    masked = re.sub(r"//(?:([^/@:]*):)?.*@", lambda match: _masked_user(match[1]), url, count=1)
+    if masked == url and "@" in url:
+        masked = "***@" + url.rpartition("@")[2]
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", masked)
+
+
+def _masked_user(user: str | None) -> str:
+    return "//***@" if user is None else f"//{user}:***@"
 
 
 def flag(value: object) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from streamq.backoff import Backoff, from_settings
-from streamq.durations import DURATION_MS_MAX, Ms, show_ms, to_bytes, to_ms
+from streamq.durations import DURATION_MS_MAX, Ms, show_bytes_exactly, show_ms, to_bytes, to_ms
 from streamq.errors import NAME_SETS
 from streamq.lookup import flag, redis_url
 from streamq.settings.knobs import KEEP_NOTHING, Env, Keep, LogFormat, Rate
@@ -66,7 +66,8 @@ def size(low_bytes: int, high_bytes: int) -> Read:
             raise ValueError('give a size with its unit, such as "64KiB".')
         found = to_bytes(value)
         if not low_bytes <= found <= high_bytes:
-            raise ValueError(f"give {low_bytes} to {high_bytes} bytes.")
+            lowest, highest = show_bytes_exactly(low_bytes), show_bytes_exactly(high_bytes)
+            raise ValueError(f"give {lowest} to {highest}.")
         return found
 
     return read
@@ -129,7 +130,7 @@ def keep(value: Value) -> Keep:
 
 def rate(value: Value) -> Rate:
     """`"50/s"`, `"100/1m30s"` or `{ count = 50, per = "1s" }`."""
-    if isinstance(value, str):
+    if isinstance(value, str) and not value.lstrip().startswith("{"):
         count, slash, per = value.partition("/")
         if not slash:
             raise ValueError('give "50/s", "100/m" or { count = 50, per = "1s" }.')
