@@ -67,7 +67,8 @@ fmt: setup ## format and fix what ruff can
 bench: setup ## measure speed on a server of its own; writes benchmarks/results/*.json
 	$(BIN)/python -m benchmarks
 
-lock: setup ## make requirements.lock anew from pyproject.toml
+# On the oldest Python, whose packages are a superset of what later ones need.
+lock: setup ## make requirements.lock anew from pyproject.toml (with Python 3.11)
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 		--no-emit-trusted-host --no-header --strip-extras $(EXTRAS:%=--extra %) \
 		--output-file requirements.lock pyproject.toml

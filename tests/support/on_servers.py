@@ -56,7 +56,7 @@ def _install(package: str) -> None:
         for command in (["update"], ["install", "--yes", "--no-install-recommends", package]):
             try:
                 subprocess.run(
-                    ["apt-get", "-qq", *command],
+                    ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0", *command],
                     env=quiet,
                     stdin=subprocess.DEVNULL,
                     timeout=APT_LIMIT_S,
