@@ -1,12 +1,12 @@
 """Handlers: which function runs a job, found by queue and name; and the payload type it takes.
 
-A name is exact (`send-email`), a pattern with one star at its end (`sync-*`), or the queue's default
-(`*`). The nearest wins: exact, then the longest pattern. Hands `execute` a `Handler`.
+A name is exact (`send-email`), a pattern with one star at its end (`sync-*`), or the queue's
+default (`*`). The nearest wins: exact, then the longest pattern. Hands `execute` a `Handler`.
 """
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import get_type_hints
 
 import msgspec
@@ -30,7 +30,8 @@ class Handler(msgspec.Struct, frozen=True):
     name: str
     function: Callable[..., object]
     codec: Codec[object]
-    is_async: bool
+    coroutine: Callable[..., Awaitable[object]] | None
+    """`function`, if it is async; a plain one runs in a thread."""
     takes_context: bool
     attempts: int | None = None
     backoff: Backoff | None = None
@@ -81,7 +82,9 @@ class Registry:
 
     def names(self, queue: str) -> list[str]:
         """The registered names and patterns of a queue, sorted."""
-        return sorted([*self._exact.get(queue, {}), *(h.name for h in self._patterns.get(queue, ()))])
+        return sorted(
+            [*self._exact.get(queue, {}), *(h.name for h in self._patterns.get(queue, ()))]
+        )
 
     def queues(self) -> list[str]:
         """The queues that have a handler, sorted."""
@@ -132,7 +135,7 @@ def handler_of(
         name=name or str(getattr(function, "__name__", "")),
         function=function,
         codec=codec_of(kind),
-        is_async=inspect.iscoroutinefunction(function),
+        coroutine=function if inspect.iscoroutinefunction(function) else None,
         takes_context=len(parameters) == 2,
         attempts=attempts,
         backoff=backoff,

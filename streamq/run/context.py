@@ -40,6 +40,24 @@ def _moment(ms: int) -> datetime:
 class Context:
     """One attempt, as its handler sees it. Usable from the handler's thread as well."""
 
+    __slots__ = (
+        "_claim",
+        "_dropped",
+        "_lines",
+        "_progress",
+        "_run",
+        "_said",
+        "_tempdir",
+        "attempt",
+        "attempts",
+        "cancelled",
+        "headers",
+        "id",
+        "name",
+        "queue",
+        "state",
+    )
+
     def __init__(
         self,
         claim: Claim,

@@ -8,7 +8,7 @@ missing. Hands claims to `start`, gets outcomes back by `settle`.
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -76,7 +76,7 @@ class Lane:
         config: LaneConfig,
         *,
         clock: Clock,
-        start: Callable[["Lane", Claim], Awaitable[None]],
+        start: Callable[["Lane", Claim], None],
         on_turn: Callable[["Lane"], None],
     ) -> None:
         self._link = link
@@ -90,6 +90,7 @@ class Lane:
         self._in_hand: list[Outcome] = []  # of the turn under way
         self._honoured: set[JobId] = set()
         self._nudged = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._shy_until = 0.0
         self._notes_due = False
         self._alone_since = clock.monotonic()
@@ -97,6 +98,8 @@ class Lane:
         self._lost = 0
         self.id = WorkerId("")
         self.running: dict[JobId, Attempt] = {}
+        self.opening: dict[JobId, Claim] = {}
+        """Claims that need another look at Redis before they can start."""
         self.zombies: set[Attempt] = set()
         """Attempts whose lease is lost, until they have ended: each holds its slot so long."""
         self.stuck: set[asyncio.Future[object]] = set()
@@ -127,11 +130,15 @@ class Lane:
         self.stuck.discard(thread)
         self._nudged.set()
 
-    def note_said(self) -> None:
-        """A running job said something: the lane sleeps for a second more at most."""
+    def said(self) -> None:
+        """A running job said something, on whatever thread: it reaches Redis within a second."""
+        if not self._notes_due:
+            self._loop.call_soon_threadsafe(self._note_due)
+
+    def _note_due(self) -> None:
         if not self._notes_due:
             self._notes_due = True
-            asyncio.get_running_loop().call_later(NOTES_EVERY_S, self._nudged.set)
+            self._loop.call_later(NOTES_EVERY_S, self._nudged.set)
 
     def shy(self) -> None:
         """A name was handed back that another worker knows: leave it to that one for a while."""
@@ -147,12 +154,12 @@ class Lane:
         """Slots that a turn may fill now."""
         if self.stopping or self.quiet:
             return 0
-        taken = len(self.running) + len(self.zombies) + len(self.stuck)
+        taken = len(self.running) + len(self.opening) + len(self.zombies) + len(self.stuck)
         return max(0, min(self._config.slots - taken, transitions.SLOTS_MAX))
 
     @property
     def idle(self) -> bool:
-        return not self.running and not self._outcomes and not self.zombies
+        return not (self.running or self.opening or self._outcomes or self.zombies)
 
     @property
     def takes_given_back(self) -> bool:
@@ -190,7 +197,7 @@ class Lane:
             seconds = ALONE_LOOK_S
         elif not self.waits:
             seconds = NO_TIMER_S
-        timer = asyncio.get_running_loop().call_later(seconds, self._nudged.set)
+        timer = self._loop.call_later(seconds, self._nudged.set)
         try:
             await self._nudged.wait()
         finally:
@@ -252,7 +259,7 @@ class Lane:
         self.turned_at = self._clock.monotonic()
         for claim in turn.claims:
             word = turn.flagged.get(claim.id)
-            await self._begin(claim if word is None else _flag(claim))
+            self._start(self, claim if word is None else _flag(claim))
         self._on_turn(self)
         return 0 if self._outcomes else turn.look_again_ms
 
@@ -334,9 +341,6 @@ class Lane:
         held = sum(a.claim.line == "0" for a in self.running.values())
         return max(0, self._config.share - held)
 
-    async def _begin(self, claim: Claim) -> None:
-        await self._start(self, claim)
-
     # -- identity ----------------------------------------------------------------------------
 
     async def _until_registered(self) -> None:
@@ -384,6 +388,7 @@ class Lane:
     async def _resync(self) -> None:
         """What is really held: outcomes of other leases are dropped, unknown claims are started."""
         held = [a.claim for a in self.running.values()] + [o.claim for o in self._outcomes]
+        held += self.opening.values()
         self._turn += 1  # any number above the stored one: a late copy of an earlier step is stale
         found, generation = await transitions.resync(
             self._link, self.id, self._turn, held, now_ms=self._clock.now_ms()
@@ -391,7 +396,7 @@ class Lane:
         self._generation = generation
         self._lose(found.lost)
         for claim in found.claims:
-            await self._begin(claim)
+            self._start(self, claim)
 
     def _lose(self, jobs: frozenset[JobId]) -> None:
         """These leases are not ours: their attempts end, and their outcomes go."""

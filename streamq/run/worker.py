@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -84,7 +84,8 @@ class Worker:
         )
         self._may_pop = asyncio.Event()
         self._fleet: tuple[float, list[tuple[str, ...]]] = (-math.inf, [])
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._asides: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
 
     def _made_lanes(self, daemon: str, label: str) -> list[Lane]:
         slots = self.slots
@@ -206,34 +207,55 @@ class Worker:
 
     # -- claims and outcomes -----------------------------------------------------------------
 
-    async def _start(self, lane: Lane, claim: Claim) -> None:
+    def _start(self, lane: Lane, claim: Claim) -> None:
         """A claim to its task; one that is not to run is settled at once, with its reason."""
         if claim.record is None:
-            value = await ask(self._link, "HGET", self._keys.names["jobs"], claim.id)
-            claim = msgspec.structs.replace(claim, record=value)
+            self._aside(lane, claim, self._start_fetched(lane, claim))
+            return
         opened = self._executor.open(claim)
         if isinstance(opened, Outcome):
             if opened.count == "unknown":
-                opened = await self._settled_unknown(lane, opened)
-            lane.settle(opened)
+                self._aside(lane, claim, self._settle_unknown(lane, opened))
+            else:
+                lane.settle(opened)
             return
         lane.running[claim.id] = opened
-        Notes.listen(opened.context, self._listener(lane))
-        task = asyncio.create_task(self._attempt(lane, opened))
-        opened.task = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        Notes.listen(opened.context, lane.said)
+        opened.task = self._loop.create_task(self._attempt(lane, opened))
         if claim.cancelled:
             opened.end("cancelled")
 
-    async def _settled_unknown(self, lane: Lane, outcome: Outcome) -> Outcome:
+    def _aside(self, lane: Lane, claim: Claim, work: Coroutine[None, None, None]) -> None:
+        """A claim that needs another look at Redis first: held meanwhile, with its slot."""
+        lane.opening[claim.id] = claim
+
+        async def done() -> None:
+            try:
+                await work
+            except StoreError as error:
+                # Handed back as it is: whoever is given it next may have better luck.
+                log.debug("job %s: %s", claim.id, error)
+                lane.settle(Outcome(claim, End.RELEASED, count="released"))
+            finally:
+                del lane.opening[claim.id]
+                lane.nudge()
+
+        task = self._loop.create_task(done())
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    async def _start_fetched(self, lane: Lane, claim: Claim) -> None:
+        """A claim that came without its record: the turn's reply was at its byte budget."""
+        value = await ask(self._link, "HGET", self._keys.names["jobs"], claim.id)
+        self._start(lane, msgspec.structs.replace(claim, record=value or b""))
+
+    async def _settle_unknown(self, lane: Lane, outcome: Outcome) -> None:
         settled = await self._executor.settle_unknown(outcome)
         if settled.end is End.RETRY:
             lane.shy()
-        else:
-            assert outcome.run is not None
-            log.warning("job %s: %s", outcome.claim.id, outcome.run.reason)
-        return settled
+        elif settled.run is not None:
+            log.warning("job %s: %s", outcome.claim.id, settled.run.reason)
+        lane.settle(settled)
 
     async def _attempt(self, lane: Lane, attempt: Attempt) -> None:
         job = attempt.claim.id
@@ -241,10 +263,9 @@ class Worker:
         if told:
             log.info("[Worker:%s] Processing job %s", self.queue, job)
         outcome = await self._executor.call(attempt)
-        thread = attempt.thread
-        if thread is not None and not thread.done():
-            lane.stuck.add(thread)
-            thread.add_done_callback(lane.freed)
+        if attempt.thread is not None and not attempt.thread.done():
+            lane.stuck.add(attempt.thread)
+            attempt.thread.add_done_callback(lane.freed)
         if lane.running.get(job) is attempt:
             del lane.running[job]
             if outcome is not None:
@@ -275,15 +296,6 @@ class Worker:
             log.error("[Worker:%s] Job %s failed: %s", self.queue, job, why)
         else:
             log.info("[Worker:%s] Job %s %s: %s", self.queue, job, outcome.end.value, why)
-
-    def _listener(self, lane: Lane) -> Callable[[], None]:
-        """Wakes the lane when a handler says something: it then sleeps for a second at most."""
-        loop = asyncio.get_running_loop()
-
-        def said() -> None:
-            loop.call_soon_threadsafe(lane.note_said)
-
-        return said
 
     # -- sleeping ----------------------------------------------------------------------------
 
