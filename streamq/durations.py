@@ -35,7 +35,7 @@ _DURATION = re.compile(
 )
 _FRACTION = re.compile(r"(?P<whole>\d{1,9})\.(?P<part>\d{1,3})(?P<unit>ms|[smhdw])", re.ASCII)
 _SIZE = re.compile(
-    r"(?P<whole>\d{1,12})(?:\.(?P<part>\d{1,3}))? ?(?P<unit>B|[KMG]iB|[kMG]B)", re.ASCII
+    r"(?P<whole>\d{1,15})(?:\.(?P<part>\d{1,3}))? ?(?P<unit>B|[KMG]iB|[kMG]B)", re.ASCII
 )
 _BYTES_PER_UNIT: Final = {
     "B": 1,

@@ -16,6 +16,9 @@ DEV_URL_FILE: Final = ".streamq/redis.url"
 """Where `streamq dev` writes how its server is reached."""
 
 REDIS_DEFAULT: Final = "redis://localhost:6379"
+DEFAULT: Final = "default"
+"""The origin of what nobody said."""
+
 VARIABLE: Final = "STREAMQ_"
 
 PLAIN_NAMES: Final[Mapping[str, str]] = {
@@ -67,15 +70,12 @@ def redis_places(
     """
     said = Said(option, "--redis") if option else None
     said = said or look_up("redis", environ, start, config_path, secret=True)
-    if said is None:
-        default = RedisPlace(REDIS_DEFAULT, "default")
-        left = dev_redis(start)
-        return [left, default] if left else [default]
     tls = look_up("redis_tls", environ, start, config_path)
-    url = _checked("redis", said, redis_url)
-    if tls is not None and _checked("redis_tls", tls, flag):
-        url = with_tls(url)
-    return [RedisPlace(url, said.origin)]
+    wants_tls = tls is not None and _checked("redis_tls", tls, flag)
+    url = REDIS_DEFAULT if said is None else _checked("redis", said, redis_url)
+    named = RedisPlace(with_tls(url) if wants_tls else url, said.origin if said else DEFAULT)
+    left = dev_redis(start) if said is None else None
+    return [left, named] if left else [named]
 
 
 def dev_redis(start: Path) -> RedisPlace | None:

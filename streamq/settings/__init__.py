@@ -4,7 +4,7 @@
 for a queue.
 """
 
-from streamq.lookup import masked_url, read_secret
+from streamq.lookup import DEFAULT, masked_url, read_secret
 from streamq.settings.knobs import (
     KEEP_NOTHING,
     Env,
@@ -17,7 +17,7 @@ from streamq.settings.knobs import (
     overlaid,
 )
 from streamq.settings.loading import load_settings
-from streamq.settings.origins import DEFAULT, Origins
+from streamq.settings.origins import Origins
 from streamq.settings.showing import Line, shown
 
 __all__ = [

@@ -1,11 +1,10 @@
 """Where each setting came from: a file, a variable, an option, or the default."""
 
 from collections.abc import Mapping
-from typing import Final
 
 import msgspec
 
-DEFAULT: Final = "default"
+from streamq.lookup import DEFAULT
 
 
 class Origins(msgspec.Struct, frozen=True):

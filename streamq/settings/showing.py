@@ -8,9 +8,8 @@ import msgspec
 
 from streamq.backoff import Backoff, to_settings
 from streamq.durations import Ms, show_bytes_exactly, show_ms
-from streamq.lookup import masked_url
+from streamq.lookup import DEFAULT, masked_url
 from streamq.settings.knobs import JobDefaults, Keep, Rate, Settings, spelled_as_variable
-from streamq.settings.origins import DEFAULT
 from streamq.settings.reading import JOB_KEYS, TOP_KEYS
 
 

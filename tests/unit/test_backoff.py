@@ -66,6 +66,14 @@ def test_three_attempts_by_the_defaults_of_the_seed_wait_5_and_10_seconds() -> N
     assert seconds(exponential("5s"), [1, 2]) == [5, 10]
 
 
+@pytest.mark.parametrize("attempt", [41, 1_000, 10**6, 10**18])
+def test_a_growing_wait_is_never_computed_beyond_its_cap(attempt: int) -> None:
+    tiny = exponential(timedelta(milliseconds=1))
+
+    assert tiny.delay_ms(attempt, ERROR) == DURATION_MS_MAX
+    assert linear("1s", max="1m").delay_ms(attempt, ERROR) in (41_000, 60_000)
+
+
 @given(POLICIES, st.integers(1, 10**12), st.floats(0, 1, exclude_max=True))
 def test_no_attempt_number_overflows_and_no_wait_leaves_its_range(
     policy: Backoff, attempt: int, chance: float

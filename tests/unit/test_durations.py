@@ -126,6 +126,6 @@ def test_other_text_is_no_size(text: str) -> None:
         to_bytes(text)
 
 
-@given(st.integers(0, 1 << 40))
+@given(st.integers(0, 1 << 45))
 def test_a_shown_size_is_read_back_exactly(size_bytes: int) -> None:
     assert to_bytes(show_bytes_exactly(size_bytes)) == size_bytes

@@ -40,6 +40,11 @@ def test_the_places_are_looked_at_in_order(tmp_path: Path) -> None:
         RedisPlace("redis://shared", "REDIS_URL")
     ]
 
+    environ["STREAMQ_REDIS_URL"] = "redis://nearer"
+    assert redis_places(None, environ, tmp_path) == [
+        RedisPlace("redis://nearer", "STREAMQ_REDIS_URL")
+    ]
+
     environ["STREAMQ_REDIS"] = "redis://ours"
     assert redis_places(None, environ, tmp_path) == [RedisPlace("redis://ours", "STREAMQ_REDIS")]
 

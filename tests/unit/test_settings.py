@@ -8,6 +8,7 @@ import pytest
 from streamq.backoff import exponential
 from streamq.durations import Ms
 from streamq.errors import InvalidSetting, UnknownSetting, UnreadableSettings
+from streamq.lookup import RedisPlace, redis_places
 from streamq.settings import (
     KEEP_NOTHING,
     JobDefaults,
@@ -113,6 +114,20 @@ def test_each_source_beats_the_weaker_ones(tmp_path: Path, strongest: int) -> No
         "--lease",
     ]
     assert settings.origins.of("lease") == origins[strongest]
+
+
+@pytest.mark.parametrize("tls", ["", "true", "false"])
+@pytest.mark.parametrize("said", range(5))
+def test_settings_and_lookup_name_the_same_redis(tmp_path: Path, said: int, tls: str) -> None:
+    names = ["REDIS_URL", "STREAMQ_REDIS_URL", "STREAMQ_REDIS"][: max(said - 1, 0)]
+    environ = {name: f"redis://{name.lower().replace('_', '-')}" for name in names}
+    environ["REDIS_TLS"] = tls
+    (tmp_path / "streamq.toml").write_text('redis = "redis://file"' if said else "")
+
+    settings = load_settings(None, environ, {}, tmp_path)
+
+    found = RedisPlace(settings.redis, settings.origins.of("redis"))
+    assert redis_places(None, environ, tmp_path) == [found]
 
 
 def test_the_same_order_holds_within_a_queue(tmp_path: Path) -> None:
