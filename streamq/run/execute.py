@@ -6,6 +6,7 @@ time limit), `_judge` (what its end came to).
 
 import asyncio
 import contextvars
+import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,8 @@ from streamq.job import (
 from streamq.run.context import Context, Notes
 from streamq.settings import JobDefaults
 from streamq.verdicts import Fail, Snooze
+
+log = logging.getLogger("streamq.worker")
 
 RESULT_BYTES_MAX = 64 * 1024  # a larger result is not kept, and the job's log says so
 UNKNOWN_DELAY_MS = 1_000  # a name that another worker knows comes again after this
@@ -268,9 +271,9 @@ class Executor:
         if attempt.why == "lost":
             return None
         if attempt.why == "released":
-            run, log = Notes.take(attempt.context)
+            run, lines = Notes.take(attempt.context)
             return Outcome(
-                attempt.claim, End.RELEASED, run, name=attempt.handler.label, log=log,
+                attempt.claim, End.RELEASED, run, name=attempt.handler.label, log=lines,
                 count="released",
             )  # fmt: skip
         if attempt.why in ("cancelled", "removed"):
@@ -281,10 +284,10 @@ class Executor:
     def _judge(self, attempt: Attempt, error: BaseException) -> Outcome:
         """What an error means: later without counting, parked, failed now, again, or given up."""
         if isinstance(error, Snooze):
-            run, log = Notes.take(attempt.context)
+            run, lines = Notes.take(attempt.context)
             return Outcome(
                 attempt.claim, End.RETRY, run or attempt.run, delay_ms=error.after_ms,
-                line=attempt.terms.line, name=attempt.handler.label, log=log, count="snoozed",
+                line=attempt.terms.line, name=attempt.handler.label, log=lines, count="snoozed",
             )  # fmt: skip
         if isinstance(error, Undecodable):
             return self._outcome(attempt, End.PARKED, "parked", reason=str(error), used=False)
@@ -325,7 +328,7 @@ class Executor:
         used: bool = True,
     ) -> Outcome:
         claim, before, now = attempt.claim, attempt.run, self._now_ms()
-        log = Notes.take(attempt.context)[1] if Notes.pending(attempt.context) else ""
+        lines = Notes.take(attempt.context)[1] if Notes.pending(attempt.context) else ""
         errors = before.errors
         if error is not None:
             errors = (*errors, error_of(error, attempt.context.attempt, now, claim.worker))
@@ -348,7 +351,7 @@ class Executor:
             attempt.terms.line,
             attempt.why != "removed" and (attempt.terms.keep or end is not End.COMPLETED),
             attempt.handler.label,
-            log,
+            lines,
             count,
             "" if error is None else type(error).__name__,
             max(0, claim.claimed_at_ms - due_ms),
@@ -357,14 +360,13 @@ class Executor:
         )
 
     async def _tell_failed(self, attempt: Attempt, outcome: Outcome) -> None:
-        for hook in self._on_failed:
-            last = outcome.run.errors[-1] if outcome.run and outcome.run.errors else None
-            cause = Fail(last.message if last else (outcome.run.reason if outcome.run else ""))
-            try:
-                await hook(attempt.context, cause)
-            # Still the handler's side of the first place: a hook is the application's code.
-            except Exception as error:
-                attempt.context.log(f"on_failed raised {error!r}")
+        """Calls the application's hooks; one that raises is told in the job's log, no more."""
+        run = outcome.run or NO_RUN
+        cause = Fail(run.errors[-1].message if run.errors else run.reason)
+        hooks = (hook(attempt.context, cause) for hook in self._on_failed)
+        for raised in await asyncio.gather(*hooks, return_exceptions=True):
+            if isinstance(raised, BaseException):
+                log.error("on_failed of job %s raised %r", attempt.claim.id, raised)
 
 
 class _Frame:

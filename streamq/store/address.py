@@ -4,9 +4,7 @@ Hands `client.py` the arguments of one connection. The only other place with red
 """
 
 import asyncio
-import os
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -27,7 +25,7 @@ CONNECT_TIMEOUT_S = 2.0  # a refused or silent server is reported after this, no
 SENTINEL_PORT = 26379
 REDIS_PORT = 6379
 
-AnyConnection = Connection | SSLConnection | UnixDomainSocketConnection
+AnyConnection = Connection | UnixDomainSocketConnection
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -57,14 +55,15 @@ class Address(msgspec.Struct, frozen=True):
         return urlsplit(self.url).username or "default"
 
 
-def open_connection(kwargs: Mapping[str, Any], *, client_name: str) -> AnyConnection:
+def open_connection(kwargs: Mapping[str, object], *, client_name: str) -> AnyConnection:
     """A connection of redis-py with our settings and none of its defaults.
 
     Its own are a read time-out of 5 s and ten silent repeats of a command: a repeated `step` would
     settle twice. Ours never repeats and never times out by itself: each call brings its limit.
     """
     given = dict(kwargs)
-    kind = cast(Callable[..., AnyConnection], given.pop("connection_class", Connection))
+    kind = given.pop("connection_class", Connection)
+    assert isinstance(kind, type)
     given.update(
         socket_timeout=None,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
@@ -76,10 +75,12 @@ def open_connection(kwargs: Mapping[str, Any], *, client_name: str) -> AnyConnec
     )
     if kind is not UnixDomainSocketConnection:
         given.setdefault("socket_keepalive", True)
-    return kind(**given)
+    connection = kind(**given)
+    assert isinstance(connection, Connection | UnixDomainSocketConnection)
+    return connection
 
 
-def _plain(address: Address, netloc: str, path: str) -> dict[str, Any]:
+def _plain(address: Address, netloc: str, path: str) -> dict[str, object]:
     parts = urlsplit(address.url)
     scheme = "rediss" if address.tls or parts.query.find("tls=1") >= 0 else "redis"
     user, at, _ = parts.netloc.rpartition("@")
@@ -91,7 +92,7 @@ def _hosts(address: Address, port: int) -> list[str]:
     return [h if ":" in h else f"{h}:{port}" for h in listed if h]
 
 
-async def resolve(address: Address, key: bytes) -> dict[str, Any]:
+async def resolve(address: Address, key: bytes) -> dict[str, object]:
     """The arguments of a connection to the server that holds `key`.
 
     Raises RedisUnavailable when no sentinel or node of the list answers, and for a URL that
@@ -111,7 +112,7 @@ async def resolve(address: Address, key: bytes) -> dict[str, Any]:
     return found
 
 
-async def _ask(kwargs: Mapping[str, Any], *command: str) -> Any:
+async def _ask(kwargs: Mapping[str, object], *command: str) -> object:
     connection = open_connection(kwargs, client_name="streamq-resolve")
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
@@ -134,13 +135,13 @@ async def _first_answer(address: Address, hosts: list[str], *command: str, with_
         except (RedisError, OSError, TimeoutError) as error:
             why = f"{host}: {error}"
             continue
-        if answer is not None:
+        if isinstance(answer, list):
             return answer
         why = f"{host} does not know it"
     raise RedisUnavailable(address.shown, address.origin, why)
 
 
-async def _by_sentinel(address: Address) -> dict[str, Any]:
+async def _by_sentinel(address: Address) -> dict[str, object]:
     service, _, db = urlsplit(address.url).path.strip("/").partition("/")
     host, port = await _first_answer(
         address,
@@ -150,15 +151,22 @@ async def _by_sentinel(address: Address) -> dict[str, Any]:
         service or "master",
         with_login=False,
     )
-    return _plain(address, f"{os.fsdecode(host)}:{int(port)}", f"/{db}" if db else "")
+    return _plain(address, _netloc(host, port), f"/{db}" if db else "")
 
 
-async def _by_cluster(address: Address, key: bytes) -> dict[str, Any]:
+async def _by_cluster(address: Address, key: bytes) -> dict[str, object]:
     ranges = await _first_answer(
         address, _hosts(address, REDIS_PORT), "CLUSTER", "SLOTS", with_login=True
     )
     slot = key_slot(key)
-    for first, last, master, *_ in ranges:
-        if int(first) <= slot <= int(last):
-            return _plain(address, f"{os.fsdecode(master[0])}:{int(master[1])}", "")
+    for held in ranges:
+        assert isinstance(held, list)
+        first, last, master = held[:3]
+        if first <= slot <= last:
+            return _plain(address, _netloc(*master[:2]), "")
     raise RedisUnavailable(address.shown, address.origin, f"no node holds slot {slot}")
+
+
+def _netloc(host: object, port: object) -> str:
+    assert isinstance(host, bytes) and isinstance(port, bytes | int)
+    return f"{host.decode()}:{int(port)}"
