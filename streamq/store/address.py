@@ -123,7 +123,9 @@ async def _ask(kwargs: Mapping[str, object], *command: str) -> object:
         await connection.disconnect(nowait=True)
 
 
-async def _first_answer(address: Address, hosts: list[str], *command: str, with_login: bool) -> Any:
+async def _first_answer(
+    address: Address, hosts: list[str], *command: str, with_login: bool
+) -> list[object]:
     why = "no host is named"
     for host in hosts:
         kwargs = _plain(address, host, "")
