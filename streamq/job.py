@@ -152,7 +152,7 @@ NO_RUN = Run()
 class Claim(msgspec.Struct, frozen=True):
     """A job given to a worker, with the lease that lets it be settled.
 
-    `entry`, `line`, `mark`, `ticket` and `fence` are the store's: hand them back as they came.
+    `entry`, `line`, `mark`, `ticket` and `tail` are the store's: hand them back as they came.
     `record` is None when the claim was past the byte budget of its turn (fetch it by id), and
     undecoded here: a job that cannot be decoded is parked alone, its neighbours run.
     """
@@ -164,20 +164,23 @@ class Claim(msgspec.Struct, frozen=True):
     line: Line
     mark: str
     ticket: bytes
-    fence: int
+    tail: bytes
     worker: WorkerId
     claimed_at_ms: int
     cancelled: bool = False
 
     @property
     def lease(self) -> bytes:
-        """The opaque right to settle: equal to what stands in `leases`, or it is refused."""
-        return b"%b|%b|%d|%b" % (
-            self.entry,
-            self.line.encode(),
-            self.fence,
-            self.worker.encode(),
-        )
+        """The opaque right to settle: equal to what stands in `leases`, or it is refused.
+
+        Entry and tail, which is |line|fence|worker and the same for all claims of one turn and line.
+        """
+        return self.entry + self.tail
+
+    @property
+    def fence(self) -> int:
+        """Rises with every claim of the job, on whatever server: what a commit guard compares."""
+        return int(self.tail.split(b"|")[2])
 
     @property
     def added_at_ms(self) -> int:

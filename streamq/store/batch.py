@@ -7,89 +7,74 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from streamq.job import Claim, End, JobId, Line, Outcome, WorkerId, pack_run
+from streamq.job import (
+    ALONE,
+    GIVEN_BACK,
+    MARK_NEW,
+    MARK_RUN,
+    Claim,
+    End,
+    JobId,
+    Line,
+    Outcome,
+    WorkerId,
+    pack_run,
+)
 from streamq.store.client import Arg
 from streamq.store.replies import Note
 
 RESULT_TOLD_BYTES = 1_024  # up to this a result rides in the event: who waits need not fetch it
 
 
-class Sections:
-    """The trailing arguments of `step`, gathered from a batch of outcomes."""
+_KINDS = ("completed", "failed", "parked", "delayed", "waiting", "gone", "removed")
+"""What an attempt can come to, in `step.lua`'s order; gone: completed, and nothing is kept."""
 
-    def __init__(self) -> None:
-        self.runs: list[Arg] = []
-        self.completed: list[Arg] = []
-        self.failed: list[Arg] = []
-        self.parked: list[Arg] = []
-        self.dropped: list[Arg] = []
-        self.delayed: list[Arg] = []
-        self.released: list[Arg] = []
-        self.logs: list[Arg] = []
-        self.told: dict[str, list[str]] = {}
-        self.results: dict[str, msgspec.Raw] = {}
-
-    def take(self, outcome: Outcome) -> None:
-        claim, end = outcome.claim, outcome.end
-        if not outcome.keep:
-            self.dropped.append(claim.id)
-            told = "completed" if end is End.COMPLETED else "removed"
-        else:
-            if outcome.run is not None:
-                self.runs += (claim.id, pack_run(outcome.run))
-            if outcome.log:
-                self.logs += (claim.id, outcome.log)
-            told = self._move(outcome)
-        self.told.setdefault(told, []).append(claim.id)
-        if end is End.COMPLETED and outcome.run is not None and outcome.run.result is not None:
-            raw = outcome.run.result
-            if len(memoryview(raw)) <= RESULT_TOLD_BYTES:
-                self.results[claim.id] = raw
-
-    def note(self, note: Note) -> None:
-        if note.run is not None:
-            self.runs += (note.claim.id, pack_run(note.run))
-        if note.log:
-            self.logs += (note.claim.id, note.log)
-
-    def events(self) -> list[Arg]:
-        """Pairs of a state and the ids that reached it; small results ride along."""
-        told: list[Arg] = []
-        for state, ids in self.told.items():
-            told += (state, " ".join(ids))
-        if self.results:
-            told += ("results", msgspec.msgpack.encode(self.results))
-        return told
-
-    def _move(self, outcome: Outcome) -> str:
-        """The job to its section; the state it reaches."""
-        claim, end = outcome.claim, outcome.end
-        if end is End.COMPLETED:
-            self.completed.append(claim.id)
-            return "completed"
-        if end is End.FAILED:
-            self.failed.append(claim.id)
-            return "failed"
-        if end is End.PARKED:
-            self.parked.append(claim.id)
-            return "parked"
-        mark = claim.mark if outcome.run is None else "r"
-        value = mark.encode() + claim.ticket + claim.id.encode()
-        if end is End.RETRY:
-            self.delayed += (outcome.delay_ms or 0, outcome.line.encode() + value)
-            return "delayed"
-        self.released += (";" if claim.line == ";" else "0", value)
-        return "waiting"
+_KIND_OF = {
+    End.COMPLETED: "completed",
+    End.FAILED: "failed",
+    End.PARKED: "parked",
+    End.RETRY: "delayed",
+    End.RELEASED: "waiting",
+}
 
 
-def _acks(outcomes: Collection[Outcome]) -> list[Arg]:
-    by_line: dict[str, list[Arg]] = {}
+def _by_kind(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    kinds: dict[str, list[Outcome]] = {kind: [] for kind in _KINDS}
     for outcome in outcomes:
-        by_line.setdefault(outcome.claim.line, []).append(outcome.claim.entry)
-    args: list[Arg] = [len(by_line)]
-    for line, entries in by_line.items():
-        args += (line, len(entries), *entries)
-    return args
+        if outcome.keep:
+            kinds[_KIND_OF[outcome.end]].append(outcome)
+        else:
+            kinds["gone" if outcome.end is End.COMPLETED else "removed"].append(outcome)
+    return kinds
+
+
+def _value(outcome: Outcome) -> bytes:
+    """What an entry or a member holds of a job that waits again."""
+    claim = outcome.claim
+    mark = claim.mark if outcome.run is None else MARK_RUN
+    return mark.encode() + claim.ticket + claim.id.encode()
+
+
+_FIRST_TAIL = 33  # the sign "!"; 200 outcomes have at most 200 tails, and a byte holds them
+
+
+def _tails(claims: Sequence[Claim]) -> list[Arg]:
+    """The leases' tails, each once, and which of them is whose: most batches have one."""
+    numbers: dict[bytes, int] = {}
+    which = bytes([_FIRST_TAIL + numbers.setdefault(c.tail, len(numbers)) for c in claims])
+    return [len(numbers), *numbers, which if len(numbers) > 1 else b""]
+
+
+def _results(completed: Sequence[Outcome]) -> list[Arg]:
+    """Small results ride along with the event, so that who waits need not fetch them."""
+    results = {
+        o.claim.id: o.run.result
+        for o in completed
+        if o.run is not None
+        and o.run.result is not None
+        and len(memoryview(o.run.result)) <= RESULT_TOLD_BYTES
+    }
+    return ["results", msgspec.msgpack.encode(results)] if results else []
 
 
 def step_sections(
@@ -99,29 +84,30 @@ def step_sections(
     counters: Mapping[str, int],
 ) -> list[Arg]:
     """Everything behind the named arguments of `step`, in the order of its header."""
-    if honoured:
-        outcomes = sorted(outcomes, key=lambda o: o.claim.id in honoured)
-    obeying = sum(o.claim.id not in honoured for o in outcomes) if honoured else len(outcomes)
-    claims = [o.claim for o in outcomes] + [n.claim for n in notes]
-    sections = Sections()
-    for outcome in outcomes:
-        sections.take(outcome)
-    for note in notes:
-        sections.note(note)
+    kinds = _by_kind(outcomes)
+    ordered = [o for kind in _KINDS for o in kinds[kind]]
+    claims = [o.claim for o in ordered] + [n.claim for n in notes]
     args: list[Arg] = [len(claims)]
     args += [c.id for c in claims]
-    args += [c.lease for c in claims]
-    args += (len(outcomes), obeying, len(sections.runs) // 2)
-    args += sections.runs
-    for group in (sections.completed, sections.failed, sections.parked, sections.dropped):
-        args.append(len(group))
-        args += group
-    for pairs in (sections.delayed, sections.released):
-        args.append(len(pairs) // 2)
-        args += pairs
-    args += _acks(outcomes)
+    args += [c.entry for c in claims]
+    args += _tails(claims)
+    args += [len(kinds[kind]) for kind in _KINDS]
+    args += (len(honoured), *honoured)
+    args += [b"" if o.run is None or not o.keep else pack_run(o.run) for o in ordered]
+    args += [b"" if n.run is None else pack_run(n.run) for n in notes]
+    for outcome in kinds["delayed"]:
+        args += (outcome.delay_ms or 0, outcome.line.encode() + _value(outcome))
+    for outcome in kinds["waiting"]:
+        args += (ALONE if outcome.claim.line == ALONE else GIVEN_BACK, _value(outcome))
+    logs: list[Arg] = []
+    for outcome in ordered:
+        if outcome.log and outcome.keep:
+            logs += (outcome.claim.id, outcome.log)
+    for note in notes:
+        if note.log:
+            logs += (note.claim.id, note.log)
     counted: list[Arg] = [arg for pair in counters.items() for arg in pair]
-    for pairs in (sections.logs, counted, sections.events()):
+    for pairs in (logs, counted, _results(kinds["completed"] + kinds["gone"])):
         args.append(len(pairs) // 2)
         args += pairs
     return args
@@ -134,26 +120,23 @@ def read_claims(
     worker: WorkerId,
     now_ms: int,
 ) -> None:
-    """The claims of one line: its entries as they came, their records, the runs of those marked."""
-    sign, entries, records, runs = group
-    assert isinstance(sign, bytes) and isinstance(entries, list)
-    assert isinstance(records, list) and isinstance(runs, list)
+    """The claims of one line: entry, value and record of each, and the runs of those marked."""
+    sign, flat, runs = group
+    assert isinstance(sign, bytes) and isinstance(flat, list) and isinstance(runs, list)
     line, next_run = Line(sign.decode()), iter(runs)
-    for (entry, (_, value)), record in zip(entries, records, strict=True):
-        mark = value[:1]
-        found = None if mark == b"n" else next(next_run)
-        if record is None:
-            continue  # a dead entry
+    tail = b"|%b|%d|%b" % (sign, fence, worker.encode())
+    for entry, value, record in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+        mark = value[:1].decode()
         claims.append(
             Claim(
                 JobId(value[7:].decode()),
                 record or None,
-                found,
+                None if mark == MARK_NEW else next(next_run),
                 entry,
                 line,
-                mark.decode(),
+                mark,
                 value[1:7],
-                fence,
+                tail,
                 worker,
                 now_ms,
             )

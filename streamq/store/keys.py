@@ -86,3 +86,15 @@ def keys_of(prefix: str, queue: str) -> Keys:
 def queues_key(prefix: str) -> bytes:
     """The set of queues that were ever registered or added to."""
     return f"{prefix}:queues".encode()
+
+
+def control_channel(prefix: str) -> bytes:
+    """Where operators' words to single workers are published; every daemon listens."""
+    return f"{prefix}:control".encode()
+
+
+def app_key(prefix: str, name: str) -> bytes:
+    """A key of the application's own values. Raises InvalidName: it could else forge another's."""
+    if not ID.fullmatch(name):
+        raise InvalidName("id", name)
+    return f"{prefix}:app:{name}".encode()

@@ -11,6 +11,7 @@ from streamq.store.scripts import Link
 
 PAGE = 200  # items of one call of `repair`
 PAGES_MAX = 100_000  # of one walk: twenty million jobs
+WALKS_MAX = 3  # through the lines, until nobody else changed the count of dead entries meanwhile
 
 
 class Mended(msgspec.Struct, frozen=True):
@@ -39,23 +40,51 @@ async def _scan(at: Link, command: str, key: bytes) -> AsyncIterator[list[bytes]
             return
 
 
-async def _walk_lines(at: Link, mended: dict[str, list[str]]) -> set[bytes]:
-    """Looks at every entry; the ids that some entry holds."""
-    held: set[bytes] = set()
-    for sign in LINES:
-        start = "-"
-        for _ in range(PAGES_MAX):
-            key = at.keys.lines[sign]
-            entries = await _ask(at, "XRANGE", key, start, "+", "COUNT", PAGE)
-            if not entries:
-                break
-            items: list[Arg] = []
-            for entry, fields in entries:
-                items += (entry, fields[1])
-                held.add(fields[1][7:])
-            mended["lines"] += await transitions.repair(at, "line", items, line=sign, width=2)
-            start = f"({entries[-1][0].decode()}"
-    return held
+async def _walk_lines(at: Link, mended: dict[str, list[str]]) -> set[str]:
+    """Puts every entry right; the ids that stand in a line, or are claimed from one."""
+    standing: set[str] = set()
+    for _ in range(WALKS_MAX):
+        standing.clear()
+        expected = int(await _dead(at))
+        for sign in LINES:
+            expected -= await _walk_line(at, sign, mended, standing)
+        # Somebody else made or dropped dead entries meanwhile: what is left is not only drift.
+        if int(await _dead(at)) == expected:
+            await transitions.repair(at, "dead", [expected])
+            break
+    return standing
+
+
+async def _dead(at: Link) -> bytes:
+    return await _ask(at, "HGET", at.keys.names["meta"], "dead") or b"0"
+
+
+async def _walk_line(at: Link, sign: str, mended: dict[str, list[str]], standing: set[str]) -> int:
+    """One line; how many dead entries it had."""
+    start, dead = "-", 0
+    for _ in range(PAGES_MAX):
+        entries = await _ask(at, "XRANGE", at.keys.lines[sign], start, "+", "COUNT", PAGE)
+        if not entries:
+            break
+        items: list[Arg] = []
+        for entry, fields in entries:
+            items += (entry, fields[1])
+        page = await transitions.repair(at, "line", items, line=sign, width=2)
+        mended["lines"] += page.ids
+        standing.update(page.standing)
+        dead += page.dead_dropped
+        start = f"({entries[-1][0].decode()}"
+    return dead
+
+
+async def _nowhere(at: Link, standing: set[str]) -> list[str]:
+    """The ids with a record that were seen in no line, and stand nowhere else."""
+    lost: list[str] = []
+    async for flat in _scan(at, "HSCAN", at.keys.names["jobs"]):
+        unseen = [job for job in flat[::2] if job.decode() not in standing]
+        if unseen:
+            lost += (await transitions.repair(at, "lost", unseen)).ids
+    return lost
 
 
 async def repair_queue(at: Link) -> Mended:
@@ -66,19 +95,25 @@ async def repair_queue(at: Link) -> Mended:
     """
     k = at.keys.names
     mended: dict[str, list[str]] = {"lines": [], "leases": [], "indexes": [], "jobs": []}
-    mended["groups"] = await transitions.repair(at, "groups")
-    held = await _walk_lines(at, mended)
+    mended["groups"] = (await transitions.repair(at, "groups")).ids
+    standing = await _walk_lines(at, mended)
     async for flat in _scan(at, "HSCAN", k["leases"]):
-        mended["leases"] += await transitions.repair(at, "leases", flat, width=2)
+        page = await transitions.repair(at, "leases", flat, width=2)
+        mended["leases"] += page.ids
+        standing.update(page.standing)
     for state in ("delayed", "completed", "failed", "parked"):
         async for flat in _scan(at, "ZSCAN", k[state]):
-            mended["indexes"] += await transitions.repair(at, state, flat[::2])
+            mended["indexes"] += (await transitions.repair(at, state, flat[::2])).ids
     for few in ("runs", "logs", "stalls", "cancels"):
         async for flat in _scan(at, "HSCAN", k[few]):
-            mended["indexes"] += await transitions.repair(at, "runs", flat[::2])
-    async for flat in _scan(at, "HSCAN", k["jobs"]):
-        nowhere = [job for job in flat[::2] if job not in held]
-        if nowhere:
-            mended["jobs"] += await transitions.repair(at, "jobs", nowhere)
-    await transitions.repair(at, "dead")
+            mended["indexes"] += (await transitions.repair(at, "runs", flat[::2])).ids
+    async for flat in _scan(at, "HSCAN", k["workers"]):
+        mended["indexes"] += (await transitions.repair(at, "workers", flat[::2])).ids
+    lost = await _nowhere(at, standing)
+    if lost:
+        # A job that came to a line since it was walked is not lost: only who is missed twice is.
+        standing = await _walk_lines(at, mended)
+        lost = [job for job in lost if job not in standing]
+    for first in range(0, len(lost), PAGE):
+        mended["jobs"] += (await transitions.repair(at, "jobs", lost[first : first + PAGE])).ids
     return Mended({name: ids for name, ids in mended.items() if ids})

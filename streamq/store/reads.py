@@ -79,7 +79,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
-    """What INFO tells of the server; it needs no other right. Memory in bytes, uptime in seconds."""
+    """What INFO tells of the server; no other right is needed. Memory in bytes."""
 
     server: str
     version: str

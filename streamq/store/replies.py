@@ -88,6 +88,15 @@ class Verdict(msgspec.Struct, frozen=True):
     run: Run
 
 
+class Repaired(msgspec.Struct, frozen=True):
+    """One page of `repair`: what was put right (ids, names of lines), which of its ids stand in a
+    line now, and how many dead entries were dropped."""
+
+    ids: list[str]
+    standing: list[str]
+    dead_dropped: int
+
+
 class Reaped(msgspec.Struct, frozen=True):
     """The reply of `reap`: `word` is alive (nothing was done), more (call again) or done."""
 

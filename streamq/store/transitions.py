@@ -30,6 +30,7 @@ from streamq.store.replies import (
     Note,
     Reaped,
     Recheck,
+    Repaired,
     Resynced,
     Turn,
     Verdict,
@@ -147,8 +148,8 @@ async def step(
         return Recheck(frozenset(_ids(reply[1])), _flags(reply[2]))
     now, fence = int(reply[1]), int(reply[2])
     claims: list[Claim] = []
-    for i in range(5, len(reply), 4):
-        read_claims(claims, reply[i : i + 4], fence, worker, now)
+    for i in range(5, len(reply), 3):
+        read_claims(claims, reply[i : i + 3], fence, worker, now)
     return Turn(now, reply[3], claims, _flags(reply[4]))
 
 
@@ -190,7 +191,7 @@ async def resync(
                 Line(line.decode()),
                 value[:1].decode(),
                 value[1:7],
-                int(lease.split(b"|")[2]),
+                lease[len(entry) :],
                 worker,
                 reply[0],
             )
@@ -397,12 +398,12 @@ async def repair(
     line: str = "",
     width: int = 1,
     now_ms: int | None = None,
-) -> list[str]:
-    """Puts right one page of what a torn script left; what was put right. See `repair.lua`.
+) -> Repaired:
+    """Puts right one page of what a torn script left. See `repair.lua`, and `repair_queue`.
 
     `width`: values to an item (2 for `line` and `leases`).
     """
     assert len(items) <= FEW_MAX * width
     args: list[Arg] = [_now(now_ms), what, line, len(items) // width, *items]
-    reply = await run(at, "repair", args)
-    return [name.decode() for name in reply[1]]
+    _, ids, standing, dead_dropped = await run(at, "repair", args)
+    return Repaired([i.decode() for i in ids], [i.decode() for i in standing], dead_dropped)

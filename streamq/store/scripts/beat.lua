@@ -21,10 +21,10 @@ redis.call('HDEL', key.turns, '')
 local gone, chores = {}, {}
 for _ = 1, take_count() do
   local worker = ARGV[take(1)]
-  local turn = redis.call('HGET', key.turns, worker)
-  if turn then
-    redis.call('HSET', key.turns, worker,
-      string.match(turn, '^%d+:') .. string.format('%.0f', now))
+  -- No number: it is dead, and its reap goes on.
+  local number = string.match(redis.call('HGET', key.turns, worker) or '', '^%d+')
+  if number then
+    redis.call('HSET', key.turns, worker, string.format('%s:%.0f', number, now))
   else
     gone[#gone + 1] = worker
   end
@@ -43,9 +43,10 @@ local function too_old(set, keep_ms)
   return oldest and now - tonumber(oldest) > tonumber(keep_ms)
 end
 if judging then
-  for _, set in ipairs({ { 'completed', arg.keep_completed_ms }, { 'failed', arg.keep_failed_ms } }) do
-    if too_old(key[set[1]], set[2]) and due_once(now, 'retain_' .. set[1], 5000) then
-      chores[#chores + 1] = { 'retain', set[1] }
+  for _, state in ipairs({ 'completed', 'failed' }) do
+    if too_old(key[state], arg['keep_' .. state .. '_ms'])
+      and due_once(now, 'retain_' .. state, 5000) then
+      chores[#chores + 1] = { 'retain', state }
     end
   end
 end
@@ -66,7 +67,10 @@ end
 
 if due_once(now, 'minute_at', 60000) then
   write_sums(key.minutes, MINUTES_KEPT, now, 'minute_sums')
-  sweep(now)
+  if judging then
+    -- After a jump forward a producer's last number would look old, and its repeated add new.
+    sweep(now)
+  end
 end
 if due_once(now, 'hour_at', 3600000) then
   write_sums(key.hours, HOURS_KEPT, now, 'hour_sums')

@@ -2,7 +2,8 @@
 --
 -- From     waiting, delayed, parked     To   failed (an active one is flagged, and its worker told)
 -- Bound    one job
--- KEYS     jobs runs leases delayed failed parked stalls cancels wake wake0 meta stats events logs wait
+-- KEYS     jobs runs leases delayed completed failed parked stalls cancels wake wake0 meta stats
+--          events logs wait
 -- ARGV     now id run_before run keep_failed channel
 -- USES     clock lines rate places enqueue count tell finish wake
 -- RETURNS  now, word: absent, flagged, cancelled, completed, failed (the last two: nothing done)
@@ -23,7 +24,8 @@ if state == 'completed' or state == 'failed' then
 end
 if state == 'active' then
   -- Settle, claim and reap obey the flag; the message is so that it happens within a second.
-  redis.call('HSET', key.cancels, arg.id, 'c')
+  -- A job that shall be removed stays to be removed.
+  redis.call('HSETNX', key.cancels, arg.id, 'c')
   redis.call('PUBLISH', arg.channel, arg.id)
   return { now, 'flagged' }
 end

@@ -14,6 +14,7 @@ if refusal then
   return refusal
 end
 local now = read_clock()
+redis.call('HDEL', key.meta, '') -- a delete first: a full Redis lets the rest pass
 local limit = math.min(tonumber(arg.limit), 1000)
 local set = key[arg.state]
 -- `lease_ms` set: retention on its own, which waits while nobody may be judged (the clock jumped).

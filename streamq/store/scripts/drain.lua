@@ -13,6 +13,7 @@ if refusal then
   return refusal
 end
 local now = read_clock()
+redis.call('HDEL', key.meta, '') -- a delete first: a full Redis lets the rest pass
 local limit = math.min(tonumber(arg.limit), 1000)
 local gone, looked = {}, 0
 
@@ -48,7 +49,7 @@ local function drain_line(line)
   looked = looked + #entries
 end
 
-for line in string.gmatch('0' .. m.lines, '.') do
+for line in string.gmatch('0;' .. m.lines, '.') do
   if looked < limit then
     drain_line(line)
   end

@@ -15,11 +15,14 @@ end
 local now = read_clock()
 local n = take_count()
 local ids = take(n)
-local reply, members, promoted = { now }, {}, {}
+redis.call('HDEL', key.meta, '') -- a delete first: a full Redis lets the rest pass
+local reply, members, promoted, seen = { now }, {}, {}, {}
 for i = 0, n - 1 do
   local id = ARGV[ids + i]
   local record = redis.call('HGET', key.jobs, id)
-  local member = record and delayed_member(id, record)
+  -- An id that comes twice is promoted once: two entries of one ticket would both be live.
+  local member = record and not seen[id] and delayed_member(id, record)
+  seen[id] = true
   reply[#reply + 1] = member and 1 or 0
   if member then
     members[#members + 1] = member

@@ -2,12 +2,12 @@
 --
 -- From     active                       To   waiting, failed, parked
 -- Bound    200 pending entries and 200 verdicts a call
--- KEYS     jobs runs leases delayed failed parked stalls cancels workers turns wake wake0 meta stats
---          events logs wait
+-- KEYS     jobs runs leases delayed completed failed parked stalls cancels workers turns wake wake0
+--          meta stats events logs wait
 -- ARGV     now worker lease_ms seen evidence deaths_max
 --          | n verdicts: id, lease, line, entry, run, state (of the doomed that an earlier
 --          call named; state removed: nothing is kept)
--- USES     clock lines rate sections enqueue count tell finish wake
+-- USES     clock lines rate sections places enqueue count tell finish wake
 -- RETURNS  now, word (alive: nothing done; more: call again; done), ids given back, then for each
 --          doomed: id, lease, line, entry, run, why (cancelled, removed, poison, suspect, lost)
 -- ERRORS   LAYOUT
@@ -21,15 +21,17 @@ local PENDING_MAX = 200
 
 -- Judged again, by who does it: the beat that named this worker may be long ago.
 local row = redis.call('HGET', key.workers, arg.worker)
-local turn = redis.call('HGET', key.turns, arg.worker)
-if turn and arg.seen ~= '1' then
+local heard = string.match(redis.call('HGET', key.turns, arg.worker) or '', '^%d+:(%d+)$')
+if heard and arg.seen ~= '1' then
   local judge_from = tonumber(redis.call('HGET', key.meta, 'judge_from') or 0)
-  if now < judge_from or now - tonumber(string.match(turn, ':(%d+)$')) <= tonumber(arg.lease_ms) then
+  if now < judge_from or now - tonumber(heard) <= tonumber(arg.lease_ms) then
     return { now, 'alive', {} }
   end
 end
--- Marked first, and for ever: whatever this worker still sends is answered GONE.
-redis.call('HDEL', key.turns, arg.worker)
+-- Marked first, and for ever: whatever this worker still sends is answered GONE. The mark stays
+-- until all is given back, with the time: if whoever reaps ends half way, `beat` names it again.
+redis.call('HDEL', key.turns, '')
+redis.call('HSET', key.turns, arg.worker, string.format('-1:%.0f', now))
 if row and string.sub(row, 1, 1) == '+' then
   local kind = string.sub(row, 2, 2)
   redis.call('HSET', key.workers, arg.worker,
@@ -38,11 +40,6 @@ end
 if m.timer_by == arg.worker then
   redis.call('HDEL', key.meta, 'timer_at', 'timer_by')
   m.timer_at = nil
-end
-
-local function let_go(line, entry)
-  redis.call('XACK', key.wait[line], 'workers', entry)
-  redis.call('XDEL', key.wait[line], entry)
 end
 
 for _ = 1, take_count() do
@@ -54,9 +51,9 @@ for _ = 1, take_count() do
       redis.call('HSET', key.runs, id, run)
       redis.call('ZADD', key[state], now, id)
     end
-    redis.call('HDEL', key.leases, id)
-    redis.call('HDEL', key.cancels, id)
     let_go(line, entry)
+    redis.call('HDEL', key.cancels, id)
+    redis.call('HDEL', key.leases, id)
     count(state, 1)
     count('stalls', 1)
     tell({ state, id }, 1)
@@ -74,7 +71,9 @@ local function judge(id, line)
   if flag then
     return nil, nil, flag == 'r' and 'removed' or 'cancelled'
   end
-  local guilty, blameless = string.match(redis.call('HGET', key.stalls, id) or '0 0', '(%d+) (%d+)')
+  local deaths = redis.call('HGET', key.stalls, id) or '0 0'
+  local guilty, blameless = string.match(deaths, '(%d+) (%d+)')
+  guilty, blameless = tonumber(guilty), tonumber(blameless)
   if arg.evidence == '1' then
     guilty = guilty + 1
     if line == ';' then
@@ -100,12 +99,13 @@ for line in string.gmatch('0;' .. m.lines, '.') do
   end
   for _, p in ipairs(pending) do
     local entry = p[1]
-    local value = (redis.call('XRANGE', key.wait[line], entry, entry)[1] or { 0, { 0, false } })[2][2]
+    local value = value_of(line, entry)
     local id = value and string.sub(value, 8) or ''
     local lease, record = redis.call('HGET', key.leases, id), redis.call('HGET', key.jobs, id)
     local mine = entry .. '|' .. line .. '|'
     local live = record and value and string.sub(record, 1, 6) == string.sub(value, 2, 7)
-    if live and (not lease or string.sub(lease, 1, #mine) == mine) then
+    local held = not lease or string.sub(lease, 1, #mine) == mine
+    if live and held and not place_of(id, record) then
       local to, deaths, why = judge(id, line)
       if why then
         lease = lease or mine .. '0|' .. arg.worker
@@ -118,11 +118,17 @@ for line in string.gmatch('0;' .. m.lines, '.') do
         redis.call('HDEL', key.leases, id)
         let_go(line, entry)
         redis.call('HSET', key.stalls, id, deaths)
-        enqueue(m, to, 'r' .. string.sub(value, 2))
+        -- Fresh attempts stay fresh: a crash is not one.
+        local mark = string.sub(value, 1, 1) == 'f' and 'f' or 'r'
+        enqueue(m, to, mark .. string.sub(value, 2))
         given[#given + 1] = id
       end
     else
+      -- Nobody's, or settled by a step that ended early.
       let_go(line, entry)
+      if lease and held then
+        redis.call('HDEL', key.leases, id)
+      end
     end
   end
   looked = looked + #pending
@@ -135,6 +141,7 @@ if word == 'done' then
     -- Nothing pends under its name by now, so the consumer goes without taking an entry along.
     redis.pcall('XGROUP', 'DELCONSUMER', key.wait[line], 'workers', arg.worker)
   end
+  redis.call('HDEL', key.turns, arg.worker)
 end
 wake_up(m, now, false, false)
 return { now, word, given, unpack(reply) }

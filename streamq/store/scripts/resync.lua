@@ -2,18 +2,19 @@
 --
 -- From     active                       To   (same)
 -- Bound    1,000 held, 1,000 pending entries a line; 1 MiB of records out
--- KEYS     jobs runs leases delayed turns wake wake0 meta wait
+-- KEYS     jobs runs leases delayed completed failed parked turns wake wake0 meta wait
 -- ARGV     now worker turn | n ids, leases (held: running, or settled without an answer)
--- USES     clock lines rate sections settle enqueue due wake
+-- USES     clock lines rate sections settle places enqueue due wake
 -- RETURNS  now, ids that are held no more, then for each claim that the worker does not know:
 --          line, entry, value, record ('' past the byte budget), run, lease
 -- ERRORS   GONE; STALE: the number is not above the stored one
 
 local stored = redis.call('HGET', key.turns, arg.worker)
-if not stored then
+local last_turn = string.match(stored or '', '^%d+')
+if not last_turn then
   return redis.error_reply('GONE ' .. arg.worker)
 end
-if tonumber(arg.turn) <= tonumber(string.match(stored, '^%d+')) then
+if tonumber(arg.turn) <= tonumber(last_turn) then
   return redis.error_reply('STALE ' .. arg.turn .. ' ' .. stored)
 end
 local m, refusal = read_meta()
@@ -42,14 +43,14 @@ local function look_at(line, entry, value)
   local lease = id and redis.call('HGET', key.leases, id)
   local mine = entry .. '|' .. line .. '|'
   local record = id and redis.call('HGET', key.jobs, id)
-  if record and not lease and string.sub(record, 1, 6) == string.sub(value, 2, 7) then
+  if record and not lease and string.sub(record, 1, 6) == string.sub(value, 2, 7)
+    and not place_of(id, record) then
     -- A claim that ended between its entry and its lease.
     lease = mine .. string.format('%.0f|', fence) .. arg.worker
-    redis.call('HSET', key.leases, id, lease)
     redis.call('HSET', key.meta, 'fence', string.format('%.0f', fence))
+    redis.call('HSET', key.leases, id, lease)
   elseif not record or not lease or string.sub(lease, 1, #mine) ~= mine then
-    redis.call('XACK', key.wait[line], 'workers', entry)
-    redis.call('XDEL', key.wait[line], entry)
+    let_go(line, entry)
     return
   end
   if not held[lease] then

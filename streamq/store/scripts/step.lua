@@ -5,21 +5,27 @@
 -- KEYS     jobs runs leases delayed completed failed parked stalls cancels turns wake wake0 meta
 --          stats events logs wait
 -- ARGV     now worker turn slots share order flags keep_completed keep_failed
---          | n ids, leases (of all outcomes, then of running jobs with notes); n outcomes; n of them
---          that must obey a cancel (they stand first); then, each with its n before it: runs (id
---          run), completed, failed, parked, dropped (ids), delayed (delay member), released (line
---          value), acks (line, then n entries), logs (id text), counters (field n), told (state ids)
+--          | n ids, entries (outcomes by kind, then running jobs with notes); n tails of their
+--          leases, and which of them for each ('' if there is one; else a sign, ! the first); n of
+--          each kind in the order of KINDS; n honoured ids (they obey their flag as it is); a run
+--          for each of the n ids ('' leaves what stands); for each delayed: delay, member; for each
+--          that waits again: line, value; n logs: id, text; n counters: field, n; n told: field,
+--          value
 -- USES     clock lines rate sections settle enqueue due count tell finish claim wake
--- RETURNS  'ok', now, fence, look_again_ms, flagged (id flag), then for each line that gave claims:
---          line, entries, records, runs. Or 'recheck', refused ids, flagged (id flag): nothing was
---          written, and the same turn is to be sent again without them
+-- RETURNS  'ok', now, fence, look_again_ms, flagged (id flag), then for each line that gave
+--          claims: line, its claims flat (entry value record), runs. Or 'recheck', refused ids,
+--          flagged (id flag): nothing was written, the same turn is to be sent again without them
 -- ERRORS   GONE STALE LAYOUT
 
+-- What an attempt can come to; gone: completed, and nothing is kept.
+local KINDS = { 'completed', 'failed', 'parked', 'delayed', 'waiting', 'gone', 'removed' }
+
 local stored = redis.call('HGET', key.turns, arg.worker)
-if not stored then
+local last_turn = string.match(stored or '', '^%d+')
+if not last_turn then
   return redis.error_reply('GONE ' .. arg.worker)
 end
-if tonumber(arg.turn) ~= tonumber(string.match(stored, '^%d+')) + 1 then
+if tonumber(arg.turn) ~= last_turn + 1 then
   return redis.error_reply('STALE ' .. arg.turn .. ' ' .. stored)
 end
 local m, refusal = read_meta()
@@ -32,51 +38,55 @@ local now, now_us = read_clock()
 -- the worker has summed up for it (runs, counters, events) holds exactly.
 local n_leases = take_count()
 local first_id, last_id = take(n_leases)
-local first_lease = take(n_leases)
-local n_settled, n_obeying = take_count(), take_count()
+local first_entry = take(n_leases)
+local first_tail = take(take_count())
+local which = ARGV[take(1)]
+local first_of, last_of, n_settled = {}, {}, 0
+for _, kind in ipairs(KINDS) do
+  first_of[kind] = first_id + n_settled
+  n_settled = n_settled + take_count()
+  last_of[kind] = first_id + n_settled - 1
+end
+local last_settled = first_id + n_settled - 1
+local honoured = {}
+for _ = 1, take_count() do
+  honoured[ARGV[take(1)]] = true
+end
 local flagged = {}
 if n_leases > 0 then
-  local refused = differing_leases(first_id, last_id, first_lease)
-  read_flags(flagged, first_id, first_id + n_obeying - 1)
+  local refused = differing_parts(first_id, last_id, first_entry, first_tail, which)
+  read_flags(flagged, first_id, last_settled, honoured)
   if #refused > 0 or #flagged > 0 then
     return { 'recheck', refused, flagged }
   end
 end
 
 -- settle: the new place first and the lease last, so that a script that ends early is put right by
--- the same outcomes handed in again. The first write of all is one that a full Redis allows.
+-- the same outcomes handed in again; and while an entry pends, its lease says what it is. The first
+-- write of all is one that a full Redis allows.
 redis.call('HDEL', key.turns, '')
-local n = take_count()
-write_all('HSET', key.runs, take(n * 2))
-n = take_count()
-enter(key.completed, now, take(n))
-n = take_count()
-enter(key.failed, now, take(n))
-n = take_count()
-enter(key.parked, now, take(n))
-local dropped_first, dropped_last = take(take_count())
-local delayed_first, delayed_last = take(take_count() * 2)
-for i = delayed_first, delayed_last, 2 do
-  redis.call('ZADD', key.delayed, now + ARGV[i], ARGV[i + 1])
+write_runs(first_id, last_id, take(n_leases))
+for _, state in ipairs({ 'completed', 'failed', 'parked' }) do
+  enter(key[state], now, first_of[state], last_of[state])
 end
+if last_settled >= first_of.gone then
+  forget({ unpack(ARGV, first_of.gone, last_settled) })
+end
+local delays = take((last_of.delayed - first_of.delayed + 1) * 2)
+for i = 0, last_of.delayed - first_of.delayed do
+  redis.call('ZADD', key.delayed, now + ARGV[delays + i * 2], ARGV[delays + i * 2 + 1])
+end
+local returns = take((last_of.waiting - first_of.waiting + 1) * 2)
 if n_settled > 0 then
-  redis.call('HDEL', key.leases, unpack(ARGV, first_id, first_id + n_settled - 1))
+  ack_entries(first_entry, n_settled, first_tail, which)
   if redis.call('HLEN', key.cancels) > 0 then
-    redis.call('HDEL', key.cancels, unpack(ARGV, first_id, first_id + n_settled - 1))
+    redis.call('HDEL', key.cancels, unpack(ARGV, first_id, last_settled))
   end
+  redis.call('HDEL', key.leases, unpack(ARGV, first_id, last_settled))
+  count('dropped', last_settled - first_of.gone + 1)
 end
-local released_first, released_last = take(take_count() * 2)
-for _ = 1, take_count() do
-  local line = ARGV[take(1)]
-  local first, last = take(take_count())
-  redis.call('XACK', key.wait[line], 'workers', unpack(ARGV, first, last))
-  redis.call('XDEL', key.wait[line], unpack(ARGV, first, last))
-end
-for i = released_first, released_last, 2 do
-  enqueue(m, ARGV[i], ARGV[i + 1])
-end
-if dropped_last >= dropped_first then
-  forget({ unpack(ARGV, dropped_first, dropped_last) })
+for i = 0, last_of.waiting - first_of.waiting do
+  enqueue(m, ARGV[returns + i * 2], ARGV[returns + i * 2 + 1])
 end
 local logs_first, logs_last = take(take_count() * 2)
 for i = logs_first, logs_last, 2 do
@@ -89,6 +99,12 @@ for i = counters_first, counters_last, 2 do
   count(ARGV[i], ARGV[i + 1])
 end
 local told = { unpack(ARGV, take(take_count() * 2)) }
+for _, kind in ipairs(KINDS) do
+  if last_of[kind] >= first_of[kind] then
+    told[#told + 1] = kind == 'gone' and 'completed' or kind
+    told[#told + 1] = table.concat(ARGV, ' ', first_of[kind], last_of[kind])
+  end
+end
 
 -- due and claim
 promote_due(m, now, 1000)
@@ -101,8 +117,8 @@ if wanted > 0 then
     tonumber(arg.share), fence)
 end
 if claimed > 0 then
-  redis.call('HSET', key.meta, 'fence', string.format('%.0f', fence))
   rate_used(m, now, claimed)
+  opens_at = select(2, rate_room(m, now)) -- these starts may have closed the rate
   for first = 1, claimed, 200 do
     told[#told + 1] = 'active'
     told[#told + 1] = table.concat(out.ids, ' ', first, math.min(first + 199, claimed))
@@ -111,17 +127,7 @@ end
 if #told > 0 then
   tell(told, n_settled + claimed)
 end
-if redis.call('HLEN', key.cancels) > 0 and claimed > 0 then
-  for first = 1, claimed, 1000 do
-    local ids = { unpack(out.ids, first, math.min(first + 999, claimed)) }
-    local flags = redis.call('HMGET', key.cancels, unpack(ids))
-    for i = 1, #ids do
-      if flags[i] then
-        flagged[#flagged + 1], flagged[#flagged + 2] = ids[i], flags[i]
-      end
-    end
-  end
-end
+flag_claims(flagged, out.ids)
 
 -- wait: when to look again, the timer, the tokens; the turn number is the last write.
 local waits = slots > claimed and string.find(arg.flags, 'w', 1, true) ~= nil

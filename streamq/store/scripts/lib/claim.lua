@@ -5,8 +5,8 @@ local DEAD_MAX = 1000 -- dead entries that one call drops
 local NEW = 110 -- the mark n: never run
 local byte, sub = string.byte, string.sub
 
--- Claims up to `want` of one line. Appends to `out` the line, its entries as they came, the
--- records (nil: dead, dropped here) and the runs of those that have one. Returns claims, dead ones.
+-- Claims up to `want` of one line. Appends to `out` the line; entry, value and record of each
+-- claim, flat; the runs of those that have one. Returns claims, and dead entries, dropped here.
 local function claim_line(out, line, want, fence)
   local stream = key.wait[line]
   if redis.call('XLEN', stream) == 0 then
@@ -17,35 +17,37 @@ local function claim_line(out, line, want, fence)
   if not read then
     return 0, 0
   end
-  local entries, ids, with_run = read[1][2], {}, {}
+  local entries, ids = read[1][2], {}
   for i = 1, #entries do
-    local value = entries[i][2][2]
-    ids[i] = sub(value, 8)
-    if byte(value) ~= NEW then
-      with_run[#with_run + 1] = ids[i]
-    end
+    ids[i] = sub(entries[i][2][2], 8)
   end
   local records = redis.call('HMGET', key.jobs, unpack(ids))
   local suffix = string.format('|%s|%.0f|%s', line, fence, arg.worker)
-  local leases, dead, live, n, bytes = {}, {}, out.ids, 0, out.bytes
+  local leases, flat, with_run, dead = {}, {}, {}, {}
+  local live, n, k, bytes = out.ids, 0, 0, out.bytes
   for i = 1, #entries do
-    local record, entry = records[i], entries[i]
-    if record and sub(record, 1, 6) == sub(entry[2][2], 2, 7) then
-      leases[n + 1], leases[n + 2] = ids[i], entry[1] .. suffix
-      n = n + 2
-      live[#live + 1] = ids[i]
+    local record, entry, value, id = records[i], entries[i][1], entries[i][2][2], ids[i]
+    if record and sub(record, 1, 6) == sub(value, 2, 7) then
+      leases[n + 1], leases[n + 2] = id, entry .. suffix
+      live[#live + 1] = id
       bytes = bytes + #record
-      if bytes > CLAIM_BYTES_MAX then
-        records[i] = ''
+      flat[k + 1], flat[k + 2], flat[k + 3] = entry, value, bytes > CLAIM_BYTES_MAX and '' or record
+      n, k = n + 2, k + 3
+      if byte(value) ~= NEW then
+        with_run[#with_run + 1] = id
       end
     else
       -- Removed, added anew or moved since: another entry speaks for the id, or none does.
-      records[i] = false
-      dead[#dead + 1] = entry[1]
+      dead[#dead + 1] = entry
     end
   end
   out.bytes = bytes
   if #leases > 0 then
+    if not out.fenced then
+      -- Before the first lease that carries it: a script that ends here must not give it out twice.
+      redis.call('HSET', key.meta, 'fence', string.format('%.0f', fence))
+      out.fenced = true
+    end
     redis.call('HSET', key.leases, unpack(leases))
   end
   if #dead > 0 then
@@ -53,9 +55,9 @@ local function claim_line(out, line, want, fence)
     redis.call('XDEL', stream, unpack(dead))
     redis.call('HINCRBY', key.meta, 'dead', -#dead)
   end
-  local n = #out
-  out[n + 1], out[n + 2], out[n + 3] = line, entries, records
-  out[n + 4] = #with_run > 0 and redis.call('HMGET', key.runs, unpack(with_run)) or {}
+  local at = #out
+  out[at + 1], out[at + 2] = line, flat
+  out[at + 3] = #with_run > 0 and redis.call('HMGET', key.runs, unpack(with_run)) or {}
   return #leases / 2, #dead
 end
 

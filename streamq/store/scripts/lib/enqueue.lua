@@ -1,8 +1,10 @@
 -- enqueue: a job at the end of a line. A value is mark (1), ticket (6) and id.
 
+local opened = {} -- by this call
+
 -- Makes the line and its group on first use; `meta.lines` holds the priorities in use, sorted.
 local function open_line(m, line)
-  if string.find(m.lines, line, 1, true) then
+  if opened[line] or string.find(m.lines, line, 1, true) then
     return
   end
   -- A group that is there already is no error: `meta` was lost, or a script ended early.
@@ -19,6 +21,7 @@ local function open_line(m, line)
     m.lines = table.concat(all)
     redis.call('HSET', key.meta, 'lines', m.lines)
   end
+  opened[line] = true
 end
 
 local function enqueue(m, line, value)

@@ -28,17 +28,17 @@ local function forget(ids)
   end
 end
 
--- Keeps the newest `keep` of a state ('' or negative: all).
+-- Keeps the newest `keep` of a state ('' or negative: all). Counts those that go.
 local function trim(set, keep)
   keep = tonumber(keep)
   if not keep or keep < 0 then
-    return 0
+    return
   end
   local over = math.min(redis.call('ZCARD', set) - keep, TRIM_MAX)
   if over <= 0 then
-    return 0
+    return
   end
   forget(redis.call('ZRANGE', set, 0, over - 1))
   redis.call('ZREMRANGEBYRANK', set, 0, over - 1)
-  return over
+  count('trimmed', over)
 end

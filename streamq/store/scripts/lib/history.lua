@@ -22,7 +22,8 @@ local function write_sums(stream, kept, now, field)
   redis.call('HSET', key.meta, field, table.concat(after, ' '))
 end
 
--- Producers that were not heard of for ten minutes, and dead workers' rows of that age.
+-- Producers that were not heard of for ten minutes, and dead workers' rows of that age. Not a row
+-- whose reap has not ended: its id must stay taken as long as something stands under it.
 local function sweep(now)
   local page = redis.call('HSCAN', key.adds, redis.call('HGET', key.meta, 'swept') or '0', 'COUNT',
     SWEPT_MAX)
@@ -34,10 +35,13 @@ local function sweep(now)
     end
   end
   local rows = redis.call('HGETALL', key.workers)
-  for i = 1, math.min(#rows, SWEPT_MAX * 2), 2 do
+  local swept = 0
+  for i = 1, #rows, 2 do
     local died = string.match(rows[i + 1], '^%-.(%d%d%d%d%d%d%d%d%d%d%d%d%d)')
-    if died and now - tonumber(died) > ADD_KEPT_MS then
+    if died and swept < SWEPT_MAX and now - tonumber(died) > ADD_KEPT_MS
+      and redis.call('HEXISTS', key.turns, rows[i]) == 0 then
       redis.call('HDEL', key.workers, rows[i])
+      swept = swept + 1
     end
   end
 end

@@ -36,12 +36,13 @@ local function may_judge(now, lease_ms)
   return now >= from
 end
 
--- The workers that were not heard of for a whole lease. A time in the future is written back as
--- now: merely read as now, a dead worker would look fresh until the clock catches up.
+-- The workers that were not heard of for a whole lease; a dead one whose reap was not taken further
+-- for as long is named again. A time in the future is written back as now: merely read as now, a
+-- dead worker would look fresh until the clock catches up.
 local function silent_workers(now, lease_ms)
   local rows, silent = redis.call('HGETALL', key.turns), {}
   for i = 1, math.min(#rows, ROWS_MAX * 2), 2 do
-    local turn, at = string.match(rows[i + 1], '^(%d+):(%d+)')
+    local turn, at = string.match(rows[i + 1], '^(-?%d+):(%d+)')
     if tonumber(at) > now then
       redis.call('HSET', key.turns, rows[i], string.format('%s:%.0f', turn, now))
     elseif now - tonumber(at) > lease_ms then

@@ -28,6 +28,12 @@ local function value_of(line, entry)
   return found and found[2][2]
 end
 
+-- The entry goes, whoever it was given to.
+local function let_go(line, entry)
+  redis.call('XACK', key.wait[line], 'workers', entry)
+  redis.call('XDEL', key.wait[line], entry)
+end
+
 -- Whether a line has an entry that nobody was given. Exact, and needs no counter that may drift.
 local function has_free(line)
   if redis.call('XLEN', key.wait[line]) == 0 then

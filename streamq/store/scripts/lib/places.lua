@@ -18,12 +18,9 @@ local function delayed_member(id, record)
   end
 end
 
--- The state of a job with a record, and with `delayed` its member and due time. `waiting` is what
--- is left: no line is searched.
-local function state_of(id, record)
-  if redis.call('HEXISTS', key.leases, id) == 1 then
-    return 'active'
-  end
+-- Where a job with a record stands, lines and leases left aside; with `delayed` its member and due
+-- time. Nil: in a line, or nowhere.
+local function place_of(id, record)
   for _, state in ipairs({ 'completed', 'failed', 'parked' }) do
     if redis.call('ZSCORE', key[state], id) then
       return state
@@ -33,5 +30,13 @@ local function state_of(id, record)
   if member then
     return 'delayed', member, due
   end
-  return 'waiting'
+end
+
+-- The state of a job with a record. `waiting` is what is left: no line is searched.
+local function state_of(id, record)
+  if redis.call('HEXISTS', key.leases, id) == 1 then
+    return 'active'
+  end
+  local state, member, due = place_of(id, record)
+  return state or 'waiting', member, due
 end

@@ -13,17 +13,75 @@ local function differing_leases(first, last, lease)
   return refused
 end
 
+local FIRST_TAIL = 33 -- the sign "!"
+
+-- The same, of leases that come in two parts: entries ARGV[entry..], and tails that many share.
+local function differing_parts(first, last, entry, tail, which)
+  local held, refused = redis.call('HMGET', key.leases, unpack(ARGV, first, last)), {}
+  local shared = which == '' and ARGV[tail]
+  for i = 0, last - first do
+    local rest = shared or ARGV[tail + string.byte(which, i + 1) - FIRST_TAIL]
+    if held[i + 1] ~= ARGV[entry + i] .. rest then
+      refused[#refused + 1] = ARGV[first + i]
+    end
+  end
+  return refused
+end
+
+-- Acknowledges and deletes the first `n` of these entries, line by line: a tail begins with |line|.
+local function ack_entries(entry, n, tail, which)
+  local by_line = {}
+  for i = 0, n - 1 do
+    local rest = ARGV[which == '' and tail or tail + string.byte(which, i + 1) - FIRST_TAIL]
+    local line = string.sub(rest, 2, 2)
+    local entries = by_line[line] or {}
+    entries[#entries + 1], by_line[line] = ARGV[entry + i], entries
+  end
+  for line, entries in pairs(by_line) do
+    redis.call('XACK', key.wait[line], 'workers', unpack(entries))
+    redis.call('XDEL', key.wait[line], unpack(entries))
+  end
+end
+
 -- Appends id and flag of those ids of ARGV[first..last] that an operator cancelled or removed.
-local function read_flags(flagged, first, last)
+local function read_flags(flagged, first, last, honoured)
   if last < first or redis.call('HLEN', key.cancels) == 0 then
     return
   end
   local flags = redis.call('HMGET', key.cancels, unpack(ARGV, first, last))
   for i = first, last do
-    if flags[i - first + 1] then
+    if flags[i - first + 1] and not honoured[ARGV[i]] then
       flagged[#flagged + 1] = ARGV[i]
       flagged[#flagged + 1] = flags[i - first + 1]
     end
+  end
+end
+
+-- The same of new claims: what an operator said while they waited.
+local function flag_claims(flagged, ids)
+  if #ids == 0 or redis.call('HLEN', key.cancels) == 0 then
+    return
+  end
+  local flags = redis.call('HMGET', key.cancels, unpack(ids))
+  for i = 1, #ids do
+    if flags[i] then
+      flagged[#flagged + 1], flagged[#flagged + 2] = ids[i], flags[i]
+    end
+  end
+end
+
+-- The runs ARGV[run..] of the ids ARGV[first..last]; an empty one leaves what stands.
+local function write_runs(first, last, run)
+  local runs, n = {}, 0
+  for i = first, last do
+    local value = ARGV[run + i - first]
+    if value ~= '' then
+      runs[n + 1], runs[n + 2] = ARGV[i], value
+      n = n + 2
+    end
+  end
+  if n > 0 then
+    redis.call('HSET', key.runs, unpack(runs))
   end
 end
 
