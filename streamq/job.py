@@ -173,7 +173,7 @@ class Claim(msgspec.Struct, frozen=True):
     def lease(self) -> bytes:
         """The opaque right to settle: equal to what stands in `leases`, or it is refused.
 
-        Entry and tail, which is |line|fence|worker and the same for all claims of one turn and line.
+        Entry and tail; the tail is |line|fence|worker, the same for all claims of a turn and line.
         """
         return self.entry + self.tail
 
@@ -192,7 +192,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     `run` is the run as it shall stand from now on (None: leave what stands). `delay_ms` is set
     only when `end` is RETRY and counts from the moment Redis settles it. `keep` False: the job
-    leaves nothing behind, however it ended. `name`, `wait_ms`, `run_ms` and `total_ms` feed the counters.
+    leaves nothing behind, however it ended. `name` and the three times feed the counters.
     """
 
     claim: Claim
