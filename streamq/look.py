@@ -1,0 +1,84 @@
+"""Looking at a queue: nothing here changes anything."""
+
+from typing import Final, Literal
+
+from streamq import stats
+from streamq.adding import checked_id
+from streamq.errors import InvalidInput
+from streamq.home import Home
+from streamq.job import Counts, Job, JobState
+from streamq.stats import Stats
+from streamq.store import pages, reads
+from streamq.store.keys import keys_of
+from streamq.store.pages import Page
+from streamq.store.reads import QueueState, WorkerSeen
+from streamq.store.scripts import Link
+
+PAGE_JOBS: Final = 50
+PAGE_JOBS_MAX: Final = reads.PAGE_MAX
+
+
+class Looks:
+    """What there is to see of one queue."""
+
+    def __init__(self, home: Home, name: str) -> None:
+        """Raises InvalidName for a name that no queue may have."""
+        keys_of("streamq", name)
+        self.name = name
+        self._home = home
+
+    def __repr__(self) -> str:
+        return f"Queue({self.name!r})"
+
+    async def get(self, job: str) -> Job | None:
+        """The job of that id, with its state and its run; None if it is not there."""
+        return await reads.get(self._link(), checked_id(job))
+
+    async def page(
+        self,
+        state: JobState,
+        *,
+        cursor: str | None = None,
+        limit: int = PAGE_JOBS,
+        newest_first: bool = True,
+    ) -> Page:
+        """Some jobs of one state, at most 1,000, and the cursor of the next page.
+
+        A cursor stays good while jobs come and go. Raises InvalidInput for one never given out.
+        """
+        at = self._link()
+        try:
+            return await pages.page(
+                at, state, cursor=cursor, limit=limit, newest_first=newest_first
+            )
+        except ValueError as error:
+            raise InvalidInput(f"{error}. Begin without a cursor.") from None
+
+    async def counts(self) -> Counts:
+        """How many jobs stand where."""
+        return await reads.counts(self._link())
+
+    async def state(self) -> QueueState:
+        """Paused or not, and the limits that hold for the whole fleet."""
+        return await reads.settings_of(self._link())
+
+    async def workers(self) -> list[WorkerSeen]:
+        """The live workers, and those that died in the last ten minutes; one for each lane."""
+        return await reads.workers(self._link())
+
+    async def logs(self, job: str) -> list[str]:
+        """What the job's handler logged by `job.log`, oldest first; the last 64 KiB are kept."""
+        return await reads.logs(self._link(), checked_id(job))
+
+    async def stats(self) -> Stats:
+        """The queue's counters and histograms."""
+        return stats.read(await reads.stats(self._link()))
+
+    async def history(
+        self, unit: Literal["minute", "hour"] = "minute", *, limit: int = 60
+    ) -> list[dict[str, int]]:
+        """Sums per minute (a day) or hour (two weeks), newest first: at (epoch ms), added, ..."""
+        return await reads.history(self._link(), unit, limit=limit)
+
+    def _link(self) -> Link:
+        return self._home.session().link(self.name)

@@ -1,0 +1,173 @@
+"""A queue: where producers add jobs and operators look, pause, retry, remove and clean.
+
+Adding stands here; what operators do is in `operate.py`. Whatever is asked is checked before
+anything is sent, in the caller's stack.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, TypeVar, Unpack
+
+from streamq import blocking
+from streamq.added import Added, Timeout, seconds_of, unpacked
+from streamq.adding import AddOptions, NewJob, Terms, checked_id, sealed, terms_of
+from streamq.errors import UnknownJobName, UnknownQueue
+from streamq.events import Transition, follow
+from streamq.home import Home, now_ms
+from streamq.job import NewJob as SealedJob
+from streamq.operate import Operations
+from streamq.producer import parcels_of
+
+SEALED_AT_ONCE: Final = 500
+"""Jobs that `add_many` packs before it lets others of the loop run: some 2 ms."""
+
+TERMS_KEPT_MAX: Final = 1_000
+"""Names of which a queue remembers the terms; with more, they are found anew."""
+
+R = TypeVar("R")
+
+
+class Queue(Operations):
+    """One queue of an App; get it by `app.queue(name)`."""
+
+    def __init__(self, home: Home, name: str) -> None:
+        super().__init__(home, name)
+        self._known_terms: dict[str, Terms] = {}
+        self._version = home.version
+
+    async def add(
+        self,
+        name: str,
+        data: object,
+        *,
+        force: bool = False,
+        create: bool = False,
+        **options: Unpack[AddOptions],
+    ) -> Added[object]:
+        """Adds one job; an id that exists changes nothing, and the reply says so.
+
+        `force`: a name that no handler of this process takes; `create`: a queue that the App does
+        not know. Raises InvalidInput (nothing was sent), RedisUnavailable within two seconds,
+        NotApplied, StoreFull, and OutcomeUnknown: then add it again with the same id.
+        """
+        self._check_queue(create)
+        terms = self.terms(name, force=force)
+        return await self.add_on(terms, NewJob(name, data, **options), object)
+
+    async def add_many(
+        self, jobs: Sequence[NewJob], *, force: bool = False, create: bool = False
+    ) -> list[Added[object]]:
+        """Adds jobs in their order, 1,000 or 1 MiB a round trip.
+
+        All are checked before the first is sent. Not one transaction: after an error the first
+        ones may be there, and to add all of them again is safe if they were given ids.
+        """
+        self._check_queue(create)
+        by_name: dict[str, Terms] = {}
+        ready: list[SealedJob] = []
+        labels: list[str] = []
+        at_ms = now_ms(self._home, self.name)
+        for i, new in enumerate(jobs):
+            if (terms := by_name.get(new.name)) is None:
+                terms = by_name[new.name] = self.terms(new.name, force=force)
+            ready.append(sealed(new, terms, at_ms))
+            labels.append(terms.label)
+            if i % SEALED_AT_ONCE == SEALED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        return await self._send(ready, labels, object)
+
+    def add_sync(
+        self,
+        name: str,
+        data: object,
+        *,
+        force: bool = False,
+        create: bool = False,
+        **options: Unpack[AddOptions],
+    ) -> Added[object]:
+        """`add` for code without an event loop. Raises SyncInLoop where one runs."""
+        return blocking.run(
+            lambda: self.add(name, data, force=force, create=create, **options),
+            called="add_sync",
+            instead="add",
+        )
+
+    def add_many_sync(
+        self, jobs: Sequence[NewJob], *, force: bool = False, create: bool = False
+    ) -> list[Added[object]]:
+        """`add_many` for code without an event loop. Raises SyncInLoop where one runs."""
+        return blocking.run(
+            lambda: self.add_many(jobs, force=force, create=create),
+            called="add_many_sync",
+            instead="add_many",
+        )
+
+    async def result(
+        self,
+        job: str,
+        timeout: Timeout | None = None,  # noqa: ASYNC109 - the public word
+    ) -> object:
+        """What the job's handler returned, once it is completed; see `Added.result`.
+
+        Raises JobNotFound for an id that is not there.
+        """
+        results = self._home.session().results(self.name)
+        return unpacked(await results.of(checked_id(job), limit_s=seconds_of(timeout)), object)
+
+    def follow(self, *, after: str | None = None) -> AsyncIterator[Transition]:
+        """The queue's transitions from now on, or later than the event `after`; see events.py."""
+        session = self._home.session()
+        return follow(session.redis, session.keys(self.name), after=after)
+
+    # -- for handles
+
+    async def add_on(self, terms: Terms, new: NewJob, kind: type[R]) -> Added[R]:
+        """Adds one job on known terms; its result will be of type `kind`."""
+        job = sealed(new, terms, now_ms(self._home, self.name))
+        return (await self._send([job], [terms.label], kind))[0]
+
+    def terms(self, name: str, *, force: bool = False) -> Terms:
+        """What holds for jobs of a name. Raises InvalidName, and UnknownJobName unless `force`."""
+        home = self._home
+        if self._version != home.version:
+            self._known_terms.clear()
+            self._version = home.version
+        if (known := self._known_terms.get(name)) is not None:
+            return known
+        handler = home.handlers.find(self.name, name)
+        found = terms_of(self.name, name, handler, home.queue_settings(self.name))
+        if handler is None and (names := home.handlers.names(self.name)):
+            if force:
+                return found
+            raise UnknownJobName(self.name, name, names)
+        if len(self._known_terms) < TERMS_KEPT_MAX:
+            self._known_terms[name] = found
+        return found
+
+    def _check_queue(self, create: bool) -> None:
+        home = self._home
+        if not create and not home.knows_queue(self.name):
+            raise UnknownQueue(self.name, home.name, home.queue_names())
+
+    async def _send(
+        self, jobs: Sequence[SealedJob], labels: Sequence[str], kind: type[R]
+    ) -> list[Added[R]]:
+        home, name = self._home, self.name
+        if home.recorder is not None:
+            existed = home.recorder(name, jobs)
+            return [
+                Added(job.id, was, name, home, at_ms=None, kind=kind)
+                for job, was in zip(jobs, existed, strict=True)
+            ]
+        producer = home.session().producer(name)
+        added: list[Added[R]] = []
+        # With a moved clock the times of scripts are not those of the events.
+        moved = home.clock.now_ms() is not None
+        for some, some_labels in parcels_of(jobs, labels):
+            receipt = await producer.add(some, some_labels)
+            at_ms = None if moved else receipt.at_ms
+            added += [
+                Added(job.id, was, name, home, at_ms=at_ms, kind=kind)
+                for job, was in zip(some, receipt.existed, strict=True)
+            ]
+        return added
