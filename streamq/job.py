@@ -81,7 +81,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the producer decided. None: the handler's, else the queue's, else the default holds."""
 
     attempts: int | None = msgspec.field(default=None, name="a")
-    backoff: msgspec.Raw | None = msgspec.field(default=None, name="b")
+    backoff: bytes | None = msgspec.field(default=None, name="b")
     priority: int | None = msgspec.field(default=None, name="p")
     timeout_ms: int | None = msgspec.field(default=None, name="t")
     expires_at_ms: int | None = msgspec.field(default=None, name="e")
@@ -141,8 +141,10 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     finished_at_ms: int = msgspec.field(default=0, name="f")
     worker: str = msgspec.field(default="", name="w")
     reason: str = msgspec.field(default="", name="x")
-    result: msgspec.Raw | None = msgspec.field(default=None, name="r")
-    progress: msgspec.Raw | None = msgspec.field(default=None, name="p")
+    result: bytes | None = msgspec.field(default=None, name="r")
+    """What the handler returned, as msgpack; None: nothing, or nothing that can be kept."""
+    progress: bytes | None = msgspec.field(default=None, name="p")
+    """As msgpack: whole percent, or what the handler's own Struct holds."""
     errors: tuple[AttemptError, ...] = msgspec.field(default=(), name="e")
 
 

@@ -84,7 +84,7 @@ class Context:
         """True once the job was cancelled, timed out or lost: a plain function should then end."""
         self._claim = claim
         self._run = run
-        self._progress: msgspec.Raw | None = None
+        self._progress: bytes | None = None
         self._lines: list[str] = []
         self._dropped = 0
         self._tempdir: Path | None = None
@@ -126,7 +126,7 @@ class Context:
             if not 0 <= value <= 1:
                 raise OutOfRange("progress", value, 0, 1)
             raw = msgspec.msgpack.encode(round(value * 100))
-        self._progress = msgspec.Raw(raw)
+        self._progress = raw
         self._said()
         return _DONE
 

@@ -323,7 +323,7 @@ class Executor:
         *,
         error: BaseException | None = None,
         reason: str = "",
-        result: msgspec.Raw | None = None,
+        result: bytes | None = None,
         delay_ms: int | None = None,
         used: bool = True,
     ) -> Outcome:
@@ -383,7 +383,7 @@ _PLAIN = Options()
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def _packed_result(attempt: Attempt, result: object) -> msgspec.Raw | None:
+def _packed_result(attempt: Attempt, result: object) -> bytes | None:
     """The result as bytes; one that cannot be kept is said in the job's log; the work was done."""
     try:
         packed = _encode(result)
@@ -395,7 +395,7 @@ def _packed_result(attempt: Attempt, result: object) -> msgspec.Raw | None:
             f"the result was not kept: {len(packed)} bytes, at most {RESULT_BYTES_MAX} are"
         )
         return None
-    return msgspec.Raw(packed)
+    return packed
 
 
 def error_of(error: BaseException, attempt: int, at_ms: int, worker: str) -> AttemptError:

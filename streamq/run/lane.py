@@ -50,9 +50,8 @@ _RUN_BYTES_EACH_ERROR = 10_500  # message and traceback at their limits
 
 
 class LaneConfig(msgspec.Struct, frozen=True):
-    """What a lane is: its slots, its kind (d, e or a: see transitions.register), its row."""
+    """A lane's kind (d, e or a: see transitions.register), its row, and its queue's terms."""
 
-    slots: int
     kind: str
     row: bytes
     defaults: JobDefaults
@@ -60,11 +59,6 @@ class LaneConfig(msgspec.Struct, frozen=True):
     @property
     def alone(self) -> bool:
         return self.kind == "a"
-
-    @property
-    def share(self) -> int:
-        """Of the jobs that a crash or a shutdown gave back: a tenth of the slots, at least one."""
-        return max(1, self.slots // 10)
 
 
 class Lane:
@@ -74,6 +68,7 @@ class Lane:
         self,
         link: Link,
         config: LaneConfig,
+        slots: int,
         *,
         clock: Clock,
         start: Callable[["Lane", Claim], None],
@@ -104,6 +99,7 @@ class Lane:
         """Attempts whose lease is lost, until they have ended: each holds its slot so long."""
         self.stuck: set[asyncio.Future[object]] = set()
         """Threads that outlived their attempt: each holds its slot until it ends."""
+        self.slots = slots
         self.waits = False
         """Whether this lane is the one that sleeps for its worker."""
         self.stopping = False
@@ -155,7 +151,7 @@ class Lane:
         if self.stopping or self.quiet:
             return 0
         taken = len(self.running) + len(self.opening) + len(self.zombies) + len(self.stuck)
-        return max(0, min(self._config.slots - taken, transitions.SLOTS_MAX))
+        return max(0, min(self.slots - taken, transitions.SLOTS_MAX))
 
     @property
     def idle(self) -> bool:
@@ -320,7 +316,7 @@ class Lane:
             run = outcome.run
             if run is not None and (run.errors or run.result is not None):
                 size += len(run.errors) * _RUN_BYTES_EACH_ERROR
-                size += 0 if run.result is None else len(bytes(run.result))
+                size += 0 if run.result is None else len(run.result)
                 if size > OUTCOMES_BYTES_MAX and batch:
                     break
             batch.append(outcome)
@@ -338,8 +334,9 @@ class Lane:
         return notes
 
     def _share(self) -> int:
+        """Of the jobs that were given back it holds a tenth of its slots, at least one."""
         held = sum(a.claim.line == "0" for a in self.running.values())
-        return max(0, self._config.share - held)
+        return max(0, max(1, self.slots // 10) - held)
 
     # -- identity ----------------------------------------------------------------------------
 

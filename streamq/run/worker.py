@@ -30,6 +30,7 @@ from streamq.store.reads import WorkerRow, ask, note_queue, workers
 from streamq.store.scripts import link
 from streamq.store.transitions import SLOTS_MAX
 
+CONCURRENCY_MAX = 10_000  # slots of one worker
 LANES_FROM_SLOTS = 20  # a worker with fewer slots has one lane: nothing to overlap
 SLEEP_MAX_S = 60.0  # of one blocking pop; no more than the timer's longest time
 POP_PAUSE_S = 1.0  # after a pop that Redis could not take
@@ -37,6 +38,11 @@ FLEET_GOOD_FOR_S = 1.0  # how long the names that other workers list are taken f
 ABANDON_AFTER_S = 3.0  # a cancelled handler that does not end is handed back all the same
 
 log = logging.getLogger("streamq.worker")
+
+
+def _part(slots: int, lanes: int, lane: int) -> int:
+    """A lane's share of the slots."""
+    return slots // lanes + (lane < slots % lanes)
 
 
 class Worker:
@@ -67,7 +73,8 @@ class Worker:
         self._clock = clock
         self._on_progress = on_progress
         self._process = secrets.token_hex(6)
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=f"streamq-{queue}")
+        # Threads are made when they are needed, and never more than there are slots.
+        self._threads = ThreadPoolExecutor(CONCURRENCY_MAX, thread_name_prefix=f"streamq-{queue}")
         self._lanes = self._made_lanes(daemon, label)
         self._sleeper = self._lanes[0]
         self._sleeper.waits = kind != "a"
@@ -92,7 +99,7 @@ class Worker:
         count = 1 if slots < LANES_FROM_SLOTS else max(2, math.ceil(slots / SLOTS_MAX))
         lanes = []
         for i in range(count):
-            own = slots // count + (i < slots % count)
+            own = _part(slots, count, i)
             row = WorkerRow(
                 host=socket.gethostname(),
                 pid=os.getpid(),
@@ -106,14 +113,18 @@ class Worker:
                 started_at_ms=int(time.time() * 1000),
             )
             config = LaneConfig(
-                slots=own,
                 kind=self._kind,
                 row=msgspec.msgpack.encode(row),
                 defaults=self._app.queue_settings(self.queue),
             )
             lanes.append(
                 Lane(
-                    self._link, config, clock=self._clock, start=self._start, on_turn=self._on_turn
+                    self._link,
+                    config,
+                    own,
+                    clock=self._clock,
+                    start=self._start,
+                    on_turn=self._on_turn,
                 )
             )
         return lanes
@@ -144,6 +155,13 @@ class Worker:
         """Claims nothing more, or again, and stays."""
         for lane in self._lanes:
             lane.quiet = on
+            lane.nudge()
+
+    def resize(self, concurrency: int) -> None:
+        """Another number of slots, at least one a lane; what runs beyond it ends as it will."""
+        self.slots = max(len(self._lanes), min(concurrency, CONCURRENCY_MAX))
+        for i, lane in enumerate(self._lanes):
+            lane.slots = _part(self.slots, len(self._lanes), i)
             lane.nudge()
 
     def hand_back(self) -> None:

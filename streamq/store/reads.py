@@ -75,7 +75,7 @@ class Event(msgspec.Struct, frozen=True):
     id: str
     at_ms: int
     states: dict[str, list[JobId]]
-    results: dict[str, msgspec.Raw]
+    results: dict[str, bytes]
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ class ServerInfo(msgspec.Struct, frozen=True):
 
 
 _rows = msgspec.msgpack.Decoder(WorkerRow)
-_results = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+_results = msgspec.msgpack.Decoder(dict[str, bytes])
 
 
 async def ask(at: Link, *command: Arg) -> Reply:
@@ -243,7 +243,7 @@ def read_event(entry: Reply) -> Event:
     """An entry of `events` as a type."""
     name, fields = entry[0].decode(), entry[1]
     states: dict[str, list[JobId]] = {}
-    results: dict[str, msgspec.Raw] = {}
+    results: dict[str, bytes] = {}
     for field, value in zip(fields[::2], fields[1::2], strict=True):
         if field == b"results":
             results = _results.decode(value)
