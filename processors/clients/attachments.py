@@ -130,7 +130,7 @@ def _content_bytes(attachment: Attachment, content: str, field: str) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise MailRefused(
             field,
-            f"is not base64, which a {_content_type(attachment.filename)} needs;"
+            f"is not base64, as a file of type {_content_type(attachment.filename)} must be;"
             ' if it is the text itself, say so: "encoding": "utf-8"',
         ) from error
 

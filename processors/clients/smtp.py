@@ -188,9 +188,8 @@ class SmtpTransport:
         try:
             await client.rcpt(recipient)
         except aiosmtplib.SMTPRecipientRefused as error:
-            if (
-                error.code == _REPLY_SERVICE_GONE
-            ):  # it has closed the connection: this is about all of them
+            if error.code == _REPLY_SERVICE_GONE:
+                # The server leaves, and takes what it said of the recipients before with it.
                 raise self._judged(error, f"stopped at recipient {recipient}") from error
             return Reply(error.code, printable(error.message))
         except (aiosmtplib.SMTPException, OSError) as error:

@@ -1,10 +1,15 @@
 """What tests of processors may ask for."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from processors.app import app
+from streamq import App, Settings, load_settings
+from streamq.embedded import EmbeddedServer
 from tests.processors import mail_server
 from tests.processors.certificates import Authority
 
@@ -27,3 +32,24 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "attachments"
     made.mkdir()
     return made
+
+
+def _settings(server: EmbeddedServer, prefix: str) -> Settings:
+    settings = load_settings(environ={}).with_redis(server.url, "the tests")
+    return msgspec.structs.replace(settings, prefix=prefix)
+
+
+@pytest.fixture
+async def imobibase(server: EmbeddedServer, prefix: str) -> AsyncIterator[App]:
+    """The application, on the tests' server and under a prefix of its own."""
+    app.configure(_settings(server, prefix))
+    yield app
+    await app.close()
+
+
+@pytest.fixture
+def imobibase_sync(server: EmbeddedServer, prefix: str) -> Iterator[App]:
+    """The same, for a test without an event loop."""
+    app.configure(_settings(server, prefix))
+    yield app
+    asyncio.run(app.close())

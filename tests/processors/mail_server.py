@@ -38,7 +38,22 @@ class MailServer:
         self.mails: list[Mail] = []
         self.connections = 0
         self.hanging = 0
+        self._protocols: list[SMTP] = []
         self._answers: dict[tuple[str, str], deque[str]] = defaultdict(deque)
+
+    @property
+    def open(self) -> int:
+        """How many connections there are now."""
+        return sum(protocol.transport is not None for protocol in self._protocols)
+
+    def connected(self, protocol: SMTP) -> None:
+        self.connections += 1
+        self._protocols.append(protocol)
+
+    def disconnect(self) -> None:
+        """Cut all connections, without a word."""
+        for protocol in self._protocols:
+            _abort(protocol)
 
     def answer(self, phase: str, *replies: str, to: str = EVERYONE) -> None:
         """The next replies to MAIL, RCPT (for one recipient, or whoever) or the text (DATA)."""
@@ -109,10 +124,8 @@ async def running(
 ) -> AsyncIterator[MailServer]:
     """A mail server on a free port of 127.0.0.1, with `tls` from the first byte or on request."""
     mail_server = MailServer()
-    connections: list[SMTP] = []
 
     def connected() -> asyncio.BaseProtocol:
-        mail_server.connections += 1
         protocol = SMTP(
             mail_server,
             hostname="mail.test",
@@ -124,7 +137,7 @@ async def running(
             data_size_limit=size_bytes_max,
             loop=asyncio.get_running_loop(),
         )
-        connections.append(protocol)
+        mail_server.connected(protocol)
         return protocol
 
     listening = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0, ssl=tls)
@@ -133,8 +146,7 @@ async def running(
         yield mail_server
     finally:
         listening.close()
-        for connection in connections:
-            _abort(connection)
+        mail_server.disconnect()
         await listening.wait_closed()
         await asyncio.sleep(0)  # connections are told that they are lost by the loop's next turn
 
