@@ -80,7 +80,7 @@ def seconds_of(timeout: Timeout | None) -> float:
     return float(timeout)
 
 
-def unpacked(raw: msgspec.Raw | None, kind: type[R]) -> R:
+def unpacked(raw: bytes | None, kind: type[R]) -> R:
     """A packed result as what the handler said that it returns.
 
     A result that is not of that type comes as plain values: the annotation of a handler is its

@@ -319,7 +319,7 @@ class App:
                 url, origin = left
             else:
                 origin = "the default"
-        return Session(Address(url, origin), settings.prefix, self.clock)
+        return Session(Address(url, origin), settings.prefix, lambda: self.clock)
 
 
 def _listens(url: str) -> bool:

@@ -59,7 +59,7 @@ class Transition(msgspec.Struct, frozen=True):
     id: JobId
     state: str
     at_ms: int
-    result: msgspec.Raw | None = None
+    result: bytes | None = None
 
 
 async def follow(
@@ -164,7 +164,7 @@ class Results:
 
     async def of(
         self, job: JobId, *, limit_s: float | None = None, since_ms: int | None = None
-    ) -> msgspec.Raw | None:
+    ) -> bytes | None:
         """The packed result of a job, once it is completed; None if its handler returned None.
 
         `since_ms`: Redis's time when it was added, if it is known that it was: then a job that
@@ -192,7 +192,7 @@ class Results:
             self._follower.cancel()
             await asyncio.wait([self._follower])
 
-    async def _wait(self, job: JobId, waiter: _Waiter, since_ms: int | None) -> msgspec.Raw | None:
+    async def _wait(self, job: JobId, waiter: _Waiter, since_ms: int | None) -> bytes | None:
         transition: Transition | None = None
         patience = _Patience()
         # Where its end may be told from: its adding, else the place noted before the first look.
@@ -224,9 +224,7 @@ class Results:
             self._follower = asyncio.get_running_loop().create_task(self._follow())
         await self._noted.wait()
 
-    def _without_record(
-        self, job: JobId, told: Transition | None, *, added: bool
-    ) -> msgspec.Raw | None:
+    def _without_record(self, job: JobId, told: Transition | None, *, added: bool) -> bytes | None:
         """The job left nothing behind: what its events said of its end, if they still do."""
         if told is None and not added:
             raise JobNotFound(job, self._keys.queue)

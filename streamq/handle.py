@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar, Unpack, get_type_hints
 
 from streamq import blocking
-from streamq.added import Added
+from streamq.added import Added, unpacked
 from streamq.adding import AddOptions, NewJob
 from streamq.errors import InvalidInput, UnfitPayloadType, UnknownJobName
 from streamq.handlers import Handler
@@ -66,6 +66,10 @@ class Handle(Generic[P_contra, R_co]):
     ) -> NewJob:
         """A job for `Queue.add_many`."""
         return NewJob(self._named(name), data, **options)
+
+    def unpacked(self, result: bytes | None) -> R_co:
+        """A packed result as what the handler says that it returns."""
+        return unpacked(result, self._kind)
 
     def _named(self, name: str | None) -> str:
         own = self.handler.name

@@ -25,7 +25,7 @@ class Looks:
         """Raises InvalidName for a name that no queue may have."""
         keys_of("streamq", name)
         self.name = name
-        self._home = home
+        self.home = home
 
     def __repr__(self) -> str:
         return f"Queue({self.name!r})"
@@ -81,4 +81,4 @@ class Looks:
         return await reads.history(self._link(), unit, limit=limit)
 
     def _link(self) -> Link:
-        return self._home.session().link(self.name)
+        return self.home.session().link(self.name)

@@ -75,7 +75,7 @@ class JobOperations(Looks):
     async def cancel(self, job: str) -> Effect:
         """A job that has not ended fails as cancelled, without a retry; one that runs is told."""
         wanted = checked_id(job)
-        keep_failed = self._home.queue_settings(self.name).keep_failed.count
+        keep_failed = self.home.queue_settings(self.name).keep_failed.count
         for tries in range(1, AGAIN_MAX + 1):
             at = self._link()
             _, run_before = await _raw(self, wanted)
@@ -114,7 +114,7 @@ class JobOperations(Looks):
         due_ms = None if at is None else max(0, moment_ms("at", at))
         if delay is not None:
             wait_ms = to_ms(delay, "delay")
-            due_ms = now_ms(self._home, self.name) + wait_ms if wait_ms else 0
+            due_ms = now_ms(self.home, self.name) + wait_ms if wait_ms else 0
         if priority is not None:
             checked_priority(priority)
         for tries in range(1, AGAIN_MAX + 1):
@@ -143,16 +143,16 @@ class JobOperations(Looks):
 
     def _line_of(self, job: Job) -> Line:
         """Where it waits: by its own priority, else its handler's, else its queue's."""
-        handler = self._home.handlers.find(self.name, job.name)
+        handler = self.home.handlers.find(self.name, job.name)
         own = job.options.priority or (handler.priority if handler else None)
-        return line_of(own or self._home.queue_settings(self.name).priority)
+        return line_of(own or self.home.queue_settings(self.name).priority)
 
     def _cancelled(self, run: bytes | None) -> Run:
         try:
             before = unpack_run(run)
         except msgspec.MsgspecError:
             before = NO_RUN
-        ended = now_ms(self._home, self.name)
+        ended = now_ms(self.home, self.name)
         return msgspec.structs.replace(before, reason="cancelled", finished_at_ms=ended)
 
     def _changed(self, job: JobId, value: bytes, data: object, priority: int | None) -> SealedJob:
@@ -162,8 +162,8 @@ class JobOperations(Looks):
             terms = terms_of(
                 self.name,
                 record.name,
-                self._home.handlers.find(self.name, record.name),
-                self._home.queue_settings(self.name),
+                self.home.handlers.find(self.name, record.name),
+                self.home.queue_settings(self.name),
             )
             packed = terms.codec.encode(data, self.name, record.name, terms.payload_limit_bytes)
         if priority is not None:
@@ -171,7 +171,7 @@ class JobOperations(Looks):
         return SealedJob(job, record.name, packed, options)
 
     def _moved_ms(self) -> int | None:
-        return self._home.clock.now_ms()
+        return self.home.clock.now_ms()
 
 
 EFFECTS: Final = {

@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -104,7 +104,7 @@ class _Moment:
 class Producer:
     """Adds jobs to one queue, for one event loop."""
 
-    def __init__(self, redis: Redis, link: Link, clock: Clock) -> None:
+    def __init__(self, redis: Redis, link: Link, clock: Callable[[], Clock]) -> None:
         self._redis = redis
         self._link = link
         self._clock = clock
@@ -116,7 +116,7 @@ class Producer:
 
     def now_ms(self) -> int:
         """Redis's clock, as far as the last reply told it."""
-        moved = self._clock.now_ms()
+        moved = self._clock().now_ms()
         return moved if moved is not None else time.time_ns() // 1_000_000 + self._offset_ms
 
     async def add(self, jobs: Sequence[SealedJob], labels: Sequence[str]) -> Receipt:
@@ -227,7 +227,7 @@ class Producer:
         raise AssertionError("the last pause is None")
 
     async def _call(self, jobs: Sequence[SealedJob], labels: Sequence[str]) -> AddReply:
-        moved_ms = self._clock.now_ms()
+        moved_ms = self._clock().now_ms()
         reply = await transitions.add(
             self._link, self._id, self._number, jobs, labels, now_ms=moved_ms
         )

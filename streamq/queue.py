@@ -66,7 +66,7 @@ class Queue(Operations):
         by_name: dict[str, Terms] = {}
         ready: list[SealedJob] = []
         labels: list[str] = []
-        at_ms = now_ms(self._home, self.name)
+        at_ms = now_ms(self.home, self.name)
         for i, new in enumerate(jobs):
             if (terms := by_name.get(new.name)) is None:
                 terms = by_name[new.name] = self.terms(new.name, force=force)
@@ -111,24 +111,24 @@ class Queue(Operations):
 
         Raises JobNotFound for an id that is not there.
         """
-        results = self._home.session().results(self.name)
+        results = self.home.session().results(self.name)
         return unpacked(await results.of(checked_id(job), limit_s=seconds_of(timeout)), object)
 
     def follow(self, *, after: str | None = None) -> AsyncIterator[Transition]:
         """The queue's transitions from now on, or later than the event `after`; see events.py."""
-        session = self._home.session()
+        session = self.home.session()
         return follow(session.redis, session.keys(self.name), after=after)
 
     # -- for handles
 
     async def add_on(self, terms: Terms, new: NewJob, kind: type[R]) -> Added[R]:
         """Adds one job on known terms; its result will be of type `kind`."""
-        job = sealed(new, terms, now_ms(self._home, self.name))
+        job = sealed(new, terms, now_ms(self.home, self.name))
         return (await self._send([job], [terms.label], kind))[0]
 
     def terms(self, name: str, *, force: bool = False) -> Terms:
         """What holds for jobs of a name. Raises InvalidName, and UnknownJobName unless `force`."""
-        home = self._home
+        home = self.home
         if self._version != home.version:
             self._known_terms.clear()
             self._version = home.version
@@ -145,14 +145,14 @@ class Queue(Operations):
         return found
 
     def _check_queue(self, create: bool) -> None:
-        home = self._home
+        home = self.home
         if not create and not home.knows_queue(self.name):
             raise UnknownQueue(self.name, home.name, home.queue_names())
 
     async def _send(
         self, jobs: Sequence[SealedJob], labels: Sequence[str], kind: type[R]
     ) -> list[Added[R]]:
-        home, name = self._home, self.name
+        home, name = self.home, self.name
         if home.recorder is not None:
             existed = home.recorder(name, jobs)
             return [

@@ -25,7 +25,8 @@ CLOSE_LIMIT_S: Final = 10.0
 class Session:
     """Everything opened by one loop."""
 
-    def __init__(self, address: Address, prefix: str, clock: Clock) -> None:
+    def __init__(self, address: Address, prefix: str, clock: Callable[[], Clock]) -> None:
+        """`clock` is asked each time: a test may put another one into its App."""
         self.redis = Redis(address)
         self.prefix = prefix
         self.clock = clock
