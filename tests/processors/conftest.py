@@ -9,6 +9,7 @@ import pytest
 
 from processors.app import app
 from streamq import App, Settings, load_settings
+from streamq.clock import REAL
 from streamq.embedded import EmbeddedServer
 from tests.processors import mail_server
 from tests.processors.certificates import Authority
@@ -45,6 +46,7 @@ async def imobibase(server: EmbeddedServer, prefix: str) -> AsyncIterator[App]:
     app.configure(_settings(server, prefix))
     yield app
     await app.close()
+    app.clock = REAL
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from processors.clients import smtp as clients_smtp
 from processors.clients.delivery import DeliveryDeferred, DeliveryRefused, DeliveryUnknown
 from processors.clients.smtp import SmtpTransport
 from processors.clients.smtp_url import parse_smtp_url
@@ -246,6 +247,29 @@ async def test_a_connection_serves_many_letters(mails: MailServer, smtp: SmtpTra
 
     assert len(mails.mails) == 5
     assert mails.connections == 1
+
+
+async def test_a_connection_is_left_after_so_many_letters(
+    mails: MailServer, smtp: SmtpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients_smtp, "_LETTERS_A_CONNECTION_MAX", 2)
+
+    for number in range(5):
+        await smtp.deliver(letter(f"user{number}@example.com"))
+
+    assert mails.connections == 3
+    await soon(lambda: mails.open == 1, "those left are closed")
+
+
+async def test_a_connection_that_lay_idle_too_long_is_not_tried(
+    mails: MailServer, smtp: SmtpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await smtp.deliver(letter())
+    monkeypatch.setattr(clients_smtp, "_IDLE_S", 0.0)
+
+    await smtp.deliver(letter())
+
+    assert mails.connections == 2
 
 
 async def test_letters_at_a_time_do_not_share_a_connection(
