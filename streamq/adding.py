@@ -142,7 +142,7 @@ def _options(new: NewJob, terms: Terms, now_ms: int) -> Options:
         priority = checked_priority(new.priority)
     return Options(
         attempts=None if new.attempts is None else checked_attempts(new.attempts),
-        backoff=None if new.backoff is None else msgspec.Raw(to_wire(as_backoff(new.backoff))),
+        backoff=None if new.backoff is None else to_wire(as_backoff(new.backoff)),
         priority=priority,
         timeout_ms=None if new.timeout is None else timeout_ms(new.timeout),
         expires_at_ms=None if new.expires is None else _expires_at_ms(new, new.expires, now_ms),

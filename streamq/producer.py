@@ -222,9 +222,12 @@ class Producer:
                 raise
             if pause_s is None or began.age_s() > SILENCE_MAX_S:
                 raise last
-            log.debug("add to queue %s: %s", self._link.queue, last)
-            await asyncio.sleep(pause_s)
+            await self._pause(pause_s, last)
         raise AssertionError("the last pause is None")
+
+    async def _pause(self, pause_s: float, error: StoreError) -> None:
+        log.debug("add to queue %s: %s", self._link.queue, error)
+        await asyncio.sleep(pause_s)
 
     async def _call(self, jobs: Sequence[SealedJob], labels: Sequence[str]) -> AddReply:
         moved_ms = self._clock().now_ms()
