@@ -19,6 +19,7 @@ from processors.settings import Settings, load_settings
 from processors.templates.brand import Branding
 from processors.templates.render import Site
 from streamq import App, Context
+from streamq.settings import Env
 
 TIME_ZONE = ZoneInfo("America/Sao_Paulo")
 
@@ -75,7 +76,7 @@ def shared_of(job: Context) -> Shared:
 @asynccontextmanager
 async def lifespan(started: App) -> AsyncIterator[Shared]:
     """Opened once by each worker process. Raises ConfigError for settings it cannot work with."""
-    settings = load_settings()
+    settings = load_settings(production=started.settings.env is Env.PRODUCTION)
     transport = open_transport(settings)
     try:
         yield Shared(

@@ -15,6 +15,7 @@ from streamq import Queue
 from streamq.errors import InvalidInput, OutOfRange, SyncInLoop
 
 __all__ = [
+    "EmailJobData",
     "QueueName",
     "SendEmail",
     "create_queue",
@@ -26,6 +27,9 @@ __all__ = [
 
 Delay = float | str | timedelta
 """Milliseconds, or a duration as the engine takes it (`"5m"`)."""
+
+EmailJobData = SendEmail
+"""The payload by the name that it has in the Node application."""
 
 SEND_EMAIL = "send-email"
 WELCOME_SUBJECT = "Boas-vindas ao ImobiBase"

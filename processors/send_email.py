@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -11,6 +11,7 @@ from processors.clients.attachments import Attachment, check_attachments, load_a
 from processors.clients.delivery import Delivery, DeliveryDeferred, DeliveryRefused, Letter
 from processors.clients.mailbox import Mailbox, MailRefused, parse_mailbox
 from processors.clients.message import RECIPIENTS_MAX, Draft, check_subject, compose
+from processors.clients.smtp import DELIVERY_S_MAX
 from processors.imobibase import TIME_ZONE, QueueName, Shared, app, shared_of
 from processors.templates.catalogue import template_data
 from processors.templates.render import render
@@ -18,8 +19,9 @@ from streamq import Context, Fail, Payload
 from streamq.errors import StreamqError
 
 ATTEMPTS = 3
-# Above what one letter may take (DELIVERY_S_MAX), so that the reason is the mail server's.
-TIMEOUT = "150s"
+# Above what one letter may take, so that the reason is the mail server's.
+TIMEOUT = timedelta(seconds=150)
+assert timedelta(seconds=DELIVERY_S_MAX) < TIMEOUT
 _NAMED_MAX = 10
 
 # Its lines are `[EmailProcessor] ...` on the console.

@@ -59,14 +59,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where links in mails may lead. None: anywhere; never in production."""
 
 
-def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that the variables give; an empty one counts as not set.
+
+    `production` is the engine's word (`settings.env`), which a file may say as well as STREAMQ_ENV:
+    a second reading of it could differ, and mails would become files where they are real.
 
     APP_URL, FROM_EMAIL, SMTP_URL (or SMTP_URL_FILE, a file that holds it), MAIL_OUTBOX_DIR,
     MAIL_ATTACHMENTS_DIR, MAIL_LINK_HOSTS (names after commas). Raises UnsetInProduction,
     InvalidSetting.
     """
-    production = environ.get("STREAMQ_ENV", "") == "production"
     given = {
         "APP_URL": environ.get("APP_URL", ""),
         "FROM_EMAIL": environ.get("FROM_EMAIL", ""),

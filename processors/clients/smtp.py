@@ -8,7 +8,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 
-import aiosmtplib
 import msgspec
 
 from processors.clients.delivery import (
@@ -22,6 +21,12 @@ from processors.clients.delivery import (
     printable,
 )
 from processors.clients.smtp_url import Security, SmtpServer
+from streamq.errors import MissingExtra
+
+try:
+    import aiosmtplib
+except ModuleNotFoundError as error:
+    raise MissingExtra("mails", "aiosmtplib", "processors") from error
 
 DELIVERY_S_MAX = 120.0  # one letter, with its connection, its 100 recipients and its attachments
 _QUIT_S = 2.0
@@ -199,9 +204,10 @@ class SmtpTransport:
     async def _send(self, client: aiosmtplib.SMTP, letter: Letter) -> str:
         try:
             reply = await client.data(letter.content)
-        except aiosmtplib.SMTPResponseException as error:
-            raise self._judged(error, "did not take the text of the mail") from error
         except (aiosmtplib.SMTPException, OSError) as error:
+            # Only 4xx and 5xx say that it does not have the mail; an answer that is none says nothing.
+            if isinstance(error, aiosmtplib.SMTPResponseException) and 400 <= error.code <= 599:
+                raise self._judged(error, "did not take the text of the mail") from error
             raise DeliveryUnknown(
                 f"{self._server} broke off while it took the mail ({printable(str(error))});"
                 f" whether it has {letter.message_id} is not known"

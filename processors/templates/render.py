@@ -4,12 +4,17 @@ import re
 from functools import cache
 from pathlib import Path
 
-import jinja2
 import msgspec
 
 from processors.templates.brand import Branding, palette
 from processors.templates.catalogue import TEMPLATES, TemplateData
 from processors.templates.links import check_host
+from streamq.errors import MissingExtra
+
+try:
+    import jinja2
+except ModuleNotFoundError as error:
+    raise MissingExtra("mails", "jinja2", "processors") from error
 
 _FOLDER = Path(__file__).parent / "email"
 # What a mail reader makes a link of by itself: `https://...` and `name.tld`; not `1.550,00`.

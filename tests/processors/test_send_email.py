@@ -11,8 +11,10 @@ import pytest
 from processors.clients.ledger import Ledger
 from processors.imobibase import QueueName
 from processors.queues import create_queue, queue_email
+from processors.settings import UnsetInProduction
 from streamq import App, Effect, Job, JobState
 from streamq.run.logs import ConsoleFormat
+from streamq.settings import Env
 from streamq.testing import MovableClock, run_until_idle
 from tests.processors.letters import part, read
 from tests.processors.mail_server import DROP, HANG, MailServer
@@ -351,9 +353,9 @@ async def test_a_payload_that_no_template_takes_is_parked_and_not_lost(
 
 
 async def test_in_production_a_link_to_another_host_fails_the_job(
-    site: App, mails: MailServer, monkeypatch: pytest.MonkeyPatch
+    site: App, mails: MailServer
 ) -> None:
-    monkeypatch.setenv("STREAMQ_ENV", "production")
+    site.configure(msgspec.structs.replace(site.settings, env=Env.PRODUCTION))
     data = {"userName": "Ana", "loginUrl": "https://app.imobibase.com.evil.example/login"}
     job_id = await queued(data=data)
 
@@ -379,6 +381,19 @@ async def test_without_a_mail_server_a_mail_becomes_a_file(
     message = read((outbox / f"{job_id}.eml").read_bytes())
     assert message["Subject"] == "Welcome to ImobiBase"
     assert "Boas-vindas, John Doe!" in part(message, "plain")
+
+
+async def test_in_production_no_worker_starts_without_a_mail_server(
+    site: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.configure(msgspec.structs.replace(site.settings, env=Env.PRODUCTION))
+    monkeypatch.delenv("SMTP_URL")
+    job_id = await queued()
+
+    with pytest.raises(UnsetInProduction, match="SMTP_URL is not set"):
+        await work(site)
+
+    assert (await seen(job_id)).state is JobState.WAITING
 
 
 async def test_a_hundred_mails_share_a_few_connections(site: App, mails: MailServer) -> None:

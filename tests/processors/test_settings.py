@@ -10,7 +10,6 @@ from processors.settings import UnsetInProduction, load_settings
 from streamq.errors import ConfigError, InvalidSetting
 
 PRODUCTION = {
-    "STREAMQ_ENV": "production",
     "APP_URL": "https://app.imobibase.com/",
     "FROM_EMAIL": "ImobiBase <noreply@imobibase.com>",
     "SMTP_URL": "smtp+starttls://user:s3cr3t@mail.imobibase.com",
@@ -18,7 +17,7 @@ PRODUCTION = {
 
 
 def test_development_needs_nothing() -> None:
-    settings = load_settings({})
+    settings = load_settings(production=False, environ={})
 
     assert not settings.production
     assert settings.app_url == "http://127.0.0.1:5000"
@@ -30,7 +29,7 @@ def test_development_needs_nothing() -> None:
 
 
 def test_production_takes_what_is_set() -> None:
-    settings = load_settings(PRODUCTION)
+    settings = load_settings(production=True, environ=PRODUCTION)
 
     assert settings.production
     assert settings.app_url == "https://app.imobibase.com"
@@ -43,12 +42,12 @@ def test_production_takes_what_is_set() -> None:
 @pytest.mark.parametrize("name", ["APP_URL", "FROM_EMAIL", "SMTP_URL"])
 @pytest.mark.parametrize("value", [None, ""])
 def test_production_refuses_to_start_without_one_and_names_it(name: str, value: str | None) -> None:
-    environ = {**PRODUCTION, name: value} if value is not None else {**PRODUCTION}
-    if value is None:
-        del environ[name]
+    environ = {key: text for key, text in PRODUCTION.items() if key != name}
+    if value is not None:
+        environ[name] = value
 
     with pytest.raises(UnsetInProduction) as caught:
-        load_settings({key: text for key, text in environ.items() if text is not None})
+        load_settings(production=True, environ=environ)
 
     assert str(caught.value).startswith(
         f"SQ501 {name} is not set and STREAMQ_ENV=production: refusing to start."
@@ -59,7 +58,7 @@ def test_production_refuses_to_start_without_one_and_names_it(name: str, value: 
 
 def test_production_names_all_that_is_missing_at_once() -> None:
     with pytest.raises(UnsetInProduction, match="APP_URL and FROM_EMAIL and SMTP_URL are not set"):
-        load_settings({"STREAMQ_ENV": "production"})
+        load_settings(production=True, environ={})
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_production_names_all_that_is_missing_at_once() -> None:
 )
 def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
-        load_settings({name: value})
+        load_settings(production=False, environ={name: value})
 
     assert f"Setting {name} = " in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
@@ -92,23 +91,30 @@ def test_the_mail_servers_url_may_stand_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "smtp-url"
     path.write_text("smtps://user:s3cr3t@mail.example.com\n")
 
-    settings = load_settings({"SMTP_URL_FILE": str(path)})
+    settings = load_settings(production=False, environ={"SMTP_URL_FILE": str(path)})
 
     assert settings.smtp is not None
     assert settings.smtp.password == "s3cr3t"
     with pytest.raises(InvalidSetting, match="keep one of them"):
-        load_settings({"SMTP_URL_FILE": str(path), "SMTP_URL": "smtp://localhost"})
+        load_settings(
+            production=False, environ={"SMTP_URL_FILE": str(path), "SMTP_URL": "smtp://localhost"}
+        )
 
 
 def test_settings_do_not_print_the_password() -> None:
-    assert "s3cr3t" not in repr(load_settings(PRODUCTION))
+    assert "s3cr3t" not in repr(load_settings(production=True, environ=PRODUCTION))
 
 
 def test_the_hosts_that_mails_may_lead_to_are_the_applications_and_those_named() -> None:
-    settings = load_settings({**PRODUCTION, "MAIL_LINK_HOSTS": "sol.com, Nova-Casa.com"})
+    settings = load_settings(
+        production=True, environ={**PRODUCTION, "MAIL_LINK_HOSTS": "sol.com, Nova-Casa.com"}
+    )
 
     assert settings.link_hosts == frozenset({"app.imobibase.com", "sol.com", "nova-casa.com"})
 
 
 def test_attachments_come_from_the_folder_that_is_named(tmp_path: Path) -> None:
-    assert load_settings({"MAIL_ATTACHMENTS_DIR": str(tmp_path)}).attachments == tmp_path.resolve()
+    assert (
+        load_settings(production=False, environ={"MAIL_ATTACHMENTS_DIR": str(tmp_path)}).attachments
+        == tmp_path.resolve()
+    )

@@ -176,6 +176,19 @@ async def test_a_server_lost_after_the_final_dot_leaves_the_outcome_unknown(
     assert len({read(mail.content)["Message-ID"] for mail in mails.mails}) == 1
 
 
+@pytest.mark.parametrize("answer", [b"what?\r\n", b"299 well\r\n", b"2", b""])
+async def test_an_answer_to_the_text_that_is_none_leaves_the_outcome_unknown(
+    answer: bytes,
+) -> None:
+    ok = b"250 ok\r\n"
+    async with (
+        mail_server.speaking(b"220 hi\r\n", ok, ok, ok, b"354 go on\r\n", answer) as port,
+        transport(f"smtp://127.0.0.1:{port}?timeout=0.3") as smtp,
+    ):
+        with pytest.raises(DeliveryUnknown, match="not known"):
+            await smtp.deliver(letter())
+
+
 async def test_a_letter_has_a_time_limit_as_a_whole(mails: MailServer) -> None:
     mails.answer("RCPT", HANG)
     async with transport(f"smtp://127.0.0.1:{mails.port}?timeout=60", delivery_s=0.3) as smtp:
