@@ -205,7 +205,7 @@ class SmtpTransport:
         try:
             reply = await client.data(letter.content)
         except (aiosmtplib.SMTPException, OSError) as error:
-            # Only 4xx and 5xx say that it does not have the mail; an answer that is none says nothing.
+            # Only 4xx and 5xx say that it does not have the mail; any other answer says nothing.
             if isinstance(error, aiosmtplib.SMTPResponseException) and 400 <= error.code <= 599:
                 raise self._judged(error, "did not take the text of the mail") from error
             raise DeliveryUnknown(
