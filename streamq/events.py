@@ -8,7 +8,7 @@ looked at.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
@@ -64,7 +64,7 @@ class Transition(msgspec.Struct, frozen=True):
 
 async def follow(
     redis: Redis, keys: Keys, *, after: str | None = None
-) -> AsyncIterator[Transition]:
+) -> AsyncGenerator[Transition, None]:
     """The transitions of a queue from now on, or later than the entry `after`; without an end.
 
     Goes on after a lost connection where it was. Raises RedisUnavailable when Redis is away for
@@ -251,7 +251,7 @@ class Results:
 
     async def _follow(self) -> None:
         """Hands each end that is told to those who wait for it, as long as anybody waits."""
-        wire = Wire(self._redis.address, self._keys.names["events"], name="streamq-results")
+        wire = Wire(self._redis.address, self._keys.names["events"], name="streamq-follower")
         at, patience = Link(wire, self._keys), _Patience()
         try:
             while self._waiters:

@@ -5,7 +5,7 @@ anything is sent, in the caller's stack.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final, TypeVar, Unpack
 
 from streamq import blocking
@@ -114,7 +114,7 @@ class Queue(Operations):
         results = self.home.session().results(self.name)
         return unpacked(await results.of(checked_id(job), limit_s=seconds_of(timeout)), object)
 
-    def follow(self, *, after: str | None = None) -> AsyncIterator[Transition]:
+    def follow(self, *, after: str | None = None) -> AsyncGenerator[Transition, None]:
         """The queue's transitions from now on, or later than the event `after`; see events.py."""
         session = self.home.session()
         return follow(session.redis, session.keys(self.name), after=after)

@@ -70,6 +70,7 @@ async def calls_made(raw: Redis, prefix: str, queue: str = "email") -> list[int]
     return sorted(map(number_of, await raw.hvals(f"{prefix}:{{{queue}}}:adds")))
 
 
-def number_of(value: str) -> int:
-    """Of a producer's last add; the clients here answer bytes, whatever their types say."""
-    return int(value.split(b":")[0])  # type: ignore[arg-type]
+def number_of(value: bytes | str) -> int:
+    """Of a producer's last add, from its row."""
+    text = value.decode() if isinstance(value, bytes) else value
+    return int(text.partition(":")[0])
