@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
+
+try:
+    from pytest_asyncio import fixture as async_fixture
+except ImportError:  # a project that tests without these fixtures need not have it
+    from pytest import fixture as async_fixture  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from streamq.app import App
@@ -39,7 +43,7 @@ def streamq_redis() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest_asyncio.fixture
+@async_fixture
 async def streamq_bind(streamq_redis: str) -> "AsyncIterator[Callable[[App], App]]":
     """Points an App at the test's Redis, under a prefix of the test's own, until the test ends."""
     from streamq.testing.bound import bound
