@@ -109,6 +109,7 @@ async def repair_queue(at: Link) -> Mended:
             mended["indexes"] += (await transitions.repair(at, "runs", flat[::2])).ids
     async for flat in _scan(at, "HSCAN", k["workers"]):
         mended["indexes"] += (await transitions.repair(at, "workers", flat[::2])).ids
+    mended["indexes"] += (await transitions.repair(at, "consumers")).ids
     lost = await _nowhere(at, standing)
     if lost:
         # A job that came to a line since it was walked is not lost: only who is missed twice is.

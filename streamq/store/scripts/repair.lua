@@ -6,9 +6,9 @@
 --          meta stats events logs wait
 -- ARGV     now what line | n items, items. what: groups (no items); line (entry and value, of
 --          `line`); leases (id and lease); delayed (members); completed, failed, parked, runs
---          (ids; runs: also of logs, stalls, cancels); workers (ids); lost (ids that the caller saw
---          in no line), jobs (the same, and seen in no line again since then); dead (the counter
---          that the caller expects, all lines having been walked)
+--          (ids; runs: also of logs, stalls, cancels); workers (ids); consumers (no items); lost
+--          (ids that the caller saw in no line), jobs (the same, and seen in no line again since
+--          then); dead (the counter that the caller expects, all lines having been walked)
 -- USES     clock lines rate sections enqueue places count tell finish mend wake
 -- RETURNS  now, ids (or names of lines) that were put right, ids of the page that stand in a line,
 --          dead entries dropped
@@ -95,22 +95,29 @@ function mend.workers(id)
   end
 end
 
--- Whether these stand nowhere is sure only once the lines were walked again: `lost` names them,
--- `jobs` gives them back.
-local function is_lost(id)
-  local record = redis.call('HGET', key.jobs, id)
-  return record and redis.call('HEXISTS', key.leases, id) == 0 and not place_of(id, record)
-    and record
+-- What reads a line for a worker that no row names any more, and holds nothing.
+function mend.consumers()
+  for line in string.gmatch('0;' .. m.lines, '.') do
+    for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', key.wait[line], 'workers')) do
+      local name, pending = consumer[2], consumer[4]
+      if pending == 0 and redis.call('HEXISTS', key.workers, name) == 0 then
+        redis.call('XGROUP', 'DELCONSUMER', key.wait[line], 'workers', name)
+        mended[#mended + 1] = name
+      end
+    end
+  end
 end
 
+-- That these stand nowhere is sure only once the lines were walked again: `lost` names them,
+-- `jobs` gives them back.
 function mend.lost(id)
-  if is_lost(id) then
+  if find_lost(id) then
     mended[#mended + 1] = id
   end
 end
 
 function mend.jobs(id)
-  local record = is_lost(id)
+  local record = find_lost(id)
   if record then
     give_back(m, id, record)
   end
@@ -124,12 +131,13 @@ function mend.dead(expected)
   end
 end
 
-if arg.what == 'groups' then
-  mend.groups()
+if arg.what == 'groups' or arg.what == 'consumers' then
+  mend[arg.what]()
 end
 for _ = 1, n do
   mend[arg.what](unpack(ARGV, take((arg.what == 'line' or arg.what == 'leases') and 2 or 1)))
 end
+raise_counters()
 if arg.what ~= 'lost' then
   count('repaired', #mended)
 end

@@ -1,6 +1,7 @@
 -- mend: what stands about a job besides its record, compared and put right.
 
 local mended, given, standing, dead_dropped = {}, {}, {}, 0
+local used = { ticket = 0, fence = 0 } -- the highest that were seen
 
 -- Whether a lease's entry is given out in its line. Without its stream or group nothing is.
 local function pends(line, entry)
@@ -13,7 +14,34 @@ end
 
 -- Entry, line and worker of a lease; nil if it is none.
 local function read_lease(lease)
-  return string.match(lease, '^(%d+%-%d+)|([0-;])|%d+|(.+)$')
+  local entry, line, fence, worker = string.match(lease, '^(%d+%-%d+)|([0-;])|(%d+)|(.+)$')
+  used.fence = math.max(used.fence, tonumber(fence or 0))
+  return entry, line, worker
+end
+
+-- The record of a job, or false.
+local function read_record(id)
+  local record = redis.call('HGET', key.jobs, id)
+  if record and #record >= 6 then
+    used.ticket = math.max(used.ticket, (struct.unpack('>I6', record)))
+  end
+  return record
+end
+
+-- Should `meta` have been lost: no ticket and no fence is given out twice.
+local function raise_counters()
+  for field, highest in pairs(used) do
+    if highest > tonumber(redis.call('HGET', key.meta, field) or 0) then
+      redis.call('HSET', key.meta, field, string.format('%.0f', highest))
+    end
+  end
+end
+
+-- The record of a job that stands nowhere, unless in a line.
+local function find_lost(id)
+  local record = read_record(id)
+  return record and redis.call('HEXISTS', key.leases, id) == 0 and not place_of(id, record)
+    and record
 end
 
 local function is_live(record, value)
@@ -37,7 +65,7 @@ end
 -- One entry against its job. `free`: nobody was given it.
 local function mend_entry(m, line, entry, value, free)
   local id = string.sub(value, 8)
-  local record, lease = redis.call('HGET', key.jobs, id), redis.call('HGET', key.leases, id)
+  local record, lease = read_record(id), redis.call('HGET', key.leases, id)
   if not is_live(record, value) then
     drop_entry(line, entry, id)
     if free then
@@ -69,7 +97,7 @@ end
 
 local function mend_lease(m, id, lease)
   local entry, line, worker = read_lease(lease)
-  local record = redis.call('HGET', key.jobs, id)
+  local record = read_record(id)
   local over = not record or place_of(id, record)
   -- A worker without a turn was reaped to the end, or never will be.
   if not over and entry and pends(line, entry)
