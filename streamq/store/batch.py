@@ -3,6 +3,7 @@
 Lua takes ARGV in ranges and touches no job's bytes; so what belongs together stands together.
 """
 
+import struct
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
@@ -55,14 +56,15 @@ def _value(outcome: Outcome) -> bytes:
     return mark.encode() + claim.ticket + claim.id.encode()
 
 
-_FIRST_TAIL = 33  # the sign "!"; 200 outcomes have at most 200 tails, and a byte holds them
-
-
 def _tails(claims: Sequence[Claim]) -> list[Arg]:
-    """The leases' tails, each once, and which of them is whose: most batches have one."""
+    """The leases' tails, each once, and which of them is whose: most batches have one.
+
+    Two bytes a claim: outcomes and notes together may be of more turns than a byte can count.
+    """
     numbers: dict[bytes, int] = {}
-    which = bytes([_FIRST_TAIL + numbers.setdefault(c.tail, len(numbers)) for c in claims])
-    return [len(numbers), *numbers, which if len(numbers) > 1 else b""]
+    which = [numbers.setdefault(c.tail, len(numbers)) for c in claims]
+    many = len(numbers) > 1
+    return [len(numbers), *numbers, struct.pack(f">{len(which)}H", *which) if many else b""]
 
 
 def _results(completed: Sequence[Outcome]) -> list[Arg]:

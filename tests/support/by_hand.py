@@ -98,11 +98,14 @@ class ByHand:
         self.turns[worker] += 1
         return reply
 
-    async def refused(self, worker: WorkerId, outcomes: Sequence[Outcome]) -> Recheck:
+    async def refused(
+        self, worker: WorkerId, outcomes: Sequence[Outcome], *, honoured: Collection[JobId] = ()
+    ) -> Recheck:
         """A step that Redis has to refuse; the worker's number is still to be used."""
         reply = await transitions.step(
-            self.at, worker, self.turns[worker] + 1, slots=0, outcomes=outcomes, now_ms=self.now_ms
-        )
+            self.at, worker, self.turns[worker] + 1, slots=0, outcomes=outcomes, honoured=honoured,
+            now_ms=self.now_ms,
+        )  # fmt: skip
         assert isinstance(reply, Recheck), reply
         return reply
 
@@ -110,6 +113,22 @@ class ByHand:
         self, worker: WorkerId = W1, slots: int = 200, *, alone: bool = False, share: int = 200
     ) -> list[Claim]:
         return (await self.turn(worker, slots=slots, alone=alone, share=share)).claims
+
+    async def claimed(self, *jobs: str) -> list[Claim]:
+        """Workers w1 and w2, and these jobs, added and claimed by w1 in their order."""
+        await self.register(W1, W2)
+        await self.add(*jobs)
+        return await self.claim(W1)
+
+    async def make_suspects(self, *jobs: str) -> None:
+        """Adds these jobs; two workers die over them, with evidence, while a daemon's lives."""
+        await self.register(W3)
+        await self.add(*jobs)
+        for _ in range(2):
+            victim = WorkerId(f"victim{len(self.turns)}")
+            await self.register(victim)
+            await self.claim(victim)
+            await self.bury(victim, evidence=True)
 
     async def settle(
         self, claims: Sequence[Claim], end: End = End.COMPLETED, **fields: object

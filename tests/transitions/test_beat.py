@@ -246,12 +246,7 @@ async def test_parked_jobs_are_looked_at_once_a_minute(hand: ByHand) -> None:
 
 async def test_one_daemon_has_the_duty_of_suspects(hand: ByHand) -> None:
     await hand.register(W1, W2)
-    await hand.add("a", "b")
-    for job in ("a", "b"):
-        for n in range(2):
-            await hand.register(victim := WorkerId(f"victim-{job}{n}"))
-            await hand.claim(victim, 1)
-            await hand.bury(victim, evidence=True)
+    await hand.make_suspects("a", "b")
 
     assert not _chores(await hand.beat(W1), "alone"), "it did not ask for the duty"
     assert _chores(await hand.beat(W1, duty="d1"), "alone")

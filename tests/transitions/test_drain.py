@@ -1,6 +1,6 @@
 """drain: jobs that did not start go, from the lines and from `delayed`."""
 
-from streamq.job import End, WorkerId
+from streamq.job import End
 from tests.support.by_hand import W1, ByHand, names, new
 from tests.support.planted import full
 from tests.support.torn import Case
@@ -10,11 +10,7 @@ from tests.transitions.conftest import Look, Trial
 async def _mixed(hand: ByHand) -> None:
     """Jobs in every line, delayed, active, ended; dead entries between them."""
     await hand.register(W1)
-    await hand.add("suspect")
-    for n in range(2):
-        await hand.register(victim := WorkerId(f"victim{n}"))
-        await hand.claim(victim)
-        await hand.bury(victim, evidence=True)
+    await hand.make_suspects("suspect")
     await hand.add("active", "back", "completed")
     claims = await hand.claim(W1)
     await hand.settle(claims[1:2], End.RELEASED)

@@ -131,11 +131,7 @@ async def test_h21_a_token_that_nobody_can_use_does_not_spin(hand: ByHand, look:
 
 async def test_h21_suspects_wake_nobody(hand: ByHand, look: Look) -> None:
     await hand.register(W1)
-    await hand.add("a")
-    for n in range(2):
-        await hand.register(victim := WorkerId(f"victim{n}"))
-        await hand.claim(victim)
-        await hand.bury(victim, evidence=True)
+    await hand.make_suspects("a")
     _take_tokens(hand, look)
 
     await hand.beat(W1, duty="d")

@@ -6,8 +6,8 @@
 --          stats events logs wait
 -- ARGV     now worker turn slots share order flags keep_completed keep_failed
 --          | n ids, entries (outcomes by kind, then running jobs with notes); n tails of their
---          leases, and which of them for each ('' if there is one; else a sign, ! the first); n of
---          each kind in the order of KINDS; n honoured ids (they obey their flag as it is); a run
+--          leases, and which of them for each ('' if there is one; else two bytes each); n of
+--          each kind in the order of KINDS; n honoured ids (they obey their flag); a run
 --          for each of the n ids ('' leaves what stands); for each delayed: delay, member; for each
 --          that waits again: line, value; n logs: id, text; n counters: field, n; n told: field,
 --          value
@@ -55,7 +55,7 @@ end
 local flagged = {}
 if n_leases > 0 then
   local refused = differing_parts(first_id, last_id, first_entry, first_tail, which)
-  read_flags(flagged, first_id, last_settled, honoured)
+  read_flags(flagged, first_id, last_settled, honoured, first_of.gone)
   if #refused > 0 or #flagged > 0 then
     return { 'recheck', refused, flagged }
   end

@@ -13,15 +13,22 @@ local function differing_leases(first, last, lease)
   return refused
 end
 
-local FIRST_TAIL = 33 -- the sign "!"
+-- The tail of the lease that comes as the i-th (from 0): tails ARGV[tail..], two bytes of `which`
+-- say which one, and nothing if there is one only.
+local function tail_of(tail, which, i)
+  if which == '' then
+    return ARGV[tail]
+  end
+  local high, low = string.byte(which, 2 * i + 1, 2 * i + 2)
+  return ARGV[tail + high * 256 + low]
+end
 
 -- The same, of leases that come in two parts: entries ARGV[entry..], and tails that many share.
 local function differing_parts(first, last, entry, tail, which)
   local held, refused = redis.call('HMGET', key.leases, unpack(ARGV, first, last)), {}
   local shared = which == '' and ARGV[tail]
   for i = 0, last - first do
-    local rest = shared or ARGV[tail + string.byte(which, i + 1) - FIRST_TAIL]
-    if held[i + 1] ~= ARGV[entry + i] .. rest then
+    if held[i + 1] ~= ARGV[entry + i] .. (shared or tail_of(tail, which, i)) then
       refused[#refused + 1] = ARGV[first + i]
     end
   end
@@ -32,8 +39,7 @@ end
 local function ack_entries(entry, n, tail, which)
   local by_line = {}
   for i = 0, n - 1 do
-    local rest = ARGV[which == '' and tail or tail + string.byte(which, i + 1) - FIRST_TAIL]
-    local line = string.sub(rest, 2, 2)
+    local line = string.sub(tail_of(tail, which, i), 2, 2)
     local entries = by_line[line] or {}
     entries[#entries + 1], by_line[line] = ARGV[entry + i], entries
   end
@@ -43,16 +49,17 @@ local function ack_entries(entry, n, tail, which)
   end
 end
 
--- Appends id and flag of those ids of ARGV[first..last] that an operator cancelled or removed.
-local function read_flags(flagged, first, last, honoured)
+-- Appends id and flag of those ids of ARGV[first..last] that an operator cancelled or removed,
+-- unless that is honoured: a job that was cancelled, and removed since, must go (from `gone` on).
+local function read_flags(flagged, first, last, honoured, gone)
   if last < first or redis.call('HLEN', key.cancels) == 0 then
     return
   end
   local flags = redis.call('HMGET', key.cancels, unpack(ARGV, first, last))
   for i = first, last do
-    if flags[i - first + 1] and not honoured[ARGV[i]] then
-      flagged[#flagged + 1] = ARGV[i]
-      flagged[#flagged + 1] = flags[i - first + 1]
+    local flag = flags[i - first + 1]
+    if flag and not (honoured[ARGV[i]] and (flag ~= 'r' or i >= gone)) then
+      flagged[#flagged + 1], flagged[#flagged + 2] = ARGV[i], flag
     end
   end
 end
