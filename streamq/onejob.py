@@ -76,7 +76,7 @@ class JobOperations(Looks):
         """A job that has not ended fails as cancelled, without a retry; one that runs is told."""
         wanted = checked_id(job)
         keep_failed = self.home.queue_settings(self.name).keep_failed.count
-        for tries in range(1, AGAIN_MAX + 1):
+        for left in reversed(range(AGAIN_MAX)):
             at = self._link()
             _, run_before = await _raw(self, wanted)
             try:
@@ -89,7 +89,7 @@ class JobOperations(Looks):
                     now_ms=self._moved_ms(),
                 )
             except CallAgain:
-                if tries == AGAIN_MAX:
+                if not left:
                     raise
             else:
                 return EFFECTS[word]
@@ -117,7 +117,7 @@ class JobOperations(Looks):
             due_ms = now_ms(self.home, self.name) + wait_ms if wait_ms else 0
         if priority is not None:
             checked_priority(priority)
-        for tries in range(1, AGAIN_MAX + 1):
+        for left in reversed(range(AGAIN_MAX)):
             value, _ = await _raw(self, wanted)
             if value is None:
                 return Effect.ABSENT
@@ -133,7 +133,7 @@ class JobOperations(Looks):
             except WrongState as error:
                 return Effect.ABSENT if error.detail == "absent" else Effect.UNFIT
             except CallAgain:
-                if tries == AGAIN_MAX:
+                if not left:
                     raise
             else:
                 return Effect.DONE

@@ -189,7 +189,7 @@ class Operations(JobOperations):
         self, *, paused: bool | None = None, max_active: str = "", rate: str = ""
     ) -> QueueState:
         """A change carries the version of the settings that it is for: a late copy does nothing."""
-        for tries in range(1, AGAIN_MAX + 1):
+        for left in reversed(range(AGAIN_MAX)):
             state = await self.state()
             if paused is not None and state.paused == paused:
                 return state
@@ -203,7 +203,7 @@ class Operations(JobOperations):
                     now_ms=self._moved_ms(),
                 )
             except (VersionConflict, OutcomeUnknown):
-                if tries == AGAIN_MAX:
+                if not left:
                     raise
             else:
                 break

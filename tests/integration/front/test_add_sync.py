@@ -1,5 +1,6 @@
 """Adding without an event loop: from threads, from a fork, and not where a loop runs."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -127,6 +128,26 @@ def test_a_forked_child_adds_by_connections_of_its_own_and_so_does_its_parent(
     assert code == 0
     assert _waiting(client, prefix) == 3
     assert client.hlen(f"{prefix}:{{email}}:adds") == 2
+
+
+def test_a_child_that_goes_on_with_its_parents_loop_has_a_session_of_its_own(
+    server: EmbeddedServer, prefix: str
+) -> None:
+    app = App("shop", settings=Settings(), redis=server.url, prefix=prefix)
+
+    async def session() -> object:
+        return app.session()
+
+    loop = asyncio.new_event_loop()
+    before = loop.run_until_complete(session())
+
+    def differs() -> None:
+        assert loop.run_until_complete(session()) is not before
+
+    code = _in_fork(differs)
+    loop.close()
+
+    assert code == 0
 
 
 def test_a_fork_while_another_thread_begins_to_add_does_not_hang(

@@ -235,6 +235,18 @@ async def test_jobs_that_jobs_add_are_run_as_well(app: App, queue: Queue) -> Non
     assert await queue.counts() == Counts(completed=21)
 
 
+async def test_jobs_that_a_limit_holds_back_are_waited_for(
+    app: App, shop: Shop, queue: Queue
+) -> None:
+    await queue.limit(rate=(1, "200ms"))
+    for _ in range(3):
+        await shop.measure.add({})
+
+    await run_until_idle(app)
+
+    assert await queue.counts() == Counts(completed=3)
+
+
 async def test_only_the_queues_that_are_named_are_worked_on(app: App, shop: Shop) -> None:
     @app.job("report")
     async def build(data: None) -> None: ...
