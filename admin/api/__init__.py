@@ -1,0 +1,1 @@
+"""The handlers of the routes, one noun a file. What may be called by whom stands in routes.py."""
