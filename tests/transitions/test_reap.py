@@ -332,6 +332,20 @@ async def test_a_removed_job_goes(hand: ByHand, look: Look) -> None:
     assert look.stats()["removed"] == 1
 
 
+async def test_a_job_removed_before_its_verdict_goes_whatever_that_says(
+    hand: ByHand, look: Look
+) -> None:
+    await hand.claimed("a")
+    await hand.cancel("a")
+    (doomed,) = (await hand.reap(W1)).doomed
+    assert await hand.remove("a") == ["flagged"]
+
+    await hand.reap(W1, verdicts=[Verdict(doomed, "failed", Run(reason="cancelled"))])
+
+    assert look.dump().jobs == {}
+    assert look.told()[-1] == ("removed", ["a"])
+
+
 async def test_a_verdict_on_a_lease_that_is_not_the_stored_one_does_nothing(
     hand: ByHand, look: Look
 ) -> None:

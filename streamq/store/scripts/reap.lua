@@ -45,6 +45,9 @@ end
 for _ = 1, take_count() do
   local id, lease, line, entry, run, state = unpack(ARGV, take(6))
   if redis.call('HGET', key.leases, id) == lease then
+    if redis.call('HGET', key.cancels, id) == 'r' then
+      state = 'removed' -- said since the job was named
+    end
     if state == 'removed' then
       forget({ id })
     else
