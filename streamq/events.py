@@ -194,7 +194,7 @@ class Results:
 
     async def _wait(self, job: JobId, waiter: _Waiter, since_ms: int | None) -> bytes | None:
         transition: Transition | None = None
-        patience = _Patience()
+        patience, looked_twice = _Patience(), False
         # Where its end may be told from: its adding, else the place noted before the first look.
         start = None if since_ms is None else f"{since_ms - 1}-0"
         while True:
@@ -211,11 +211,16 @@ class Results:
                 await patience.bear(error)
                 continue
             patience.restore()
+            ended = found.state in (JobState.COMPLETED, JobState.FAILED)
+            if ended and not found.run.finished_at_ms and not looked_twice:
+                # A read of several keys is not one instant: its run was read before it ended.
+                looked_twice = True
+                continue
             if found.state is JobState.COMPLETED:
                 return found.run.result
             if found.state is JobState.FAILED:
                 raise _failed(found)
-            transition = await waiter.woken(LOOK_AGAIN_S)
+            transition, looked_twice = await waiter.woken(LOOK_AGAIN_S), False
 
     async def _followed(self) -> None:
         """Returns once somebody reads the stream and its place is noted."""

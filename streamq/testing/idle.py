@@ -65,10 +65,11 @@ class Hosted:
         _, late = await asyncio.wait([self.run], timeout=STOP_LIMIT_S)
         if late:
             self.worker.hand_back()
-            await asyncio.wait([self.run])
-        for each in self._aside:
+            await asyncio.wait([self.run], timeout=STOP_LIMIT_S)
+        last = (self.run, *self._aside)
+        for each in last:
             each.cancel()
-        await asyncio.wait(self._aside)
+        await asyncio.wait(last)
 
     async def _beat(self) -> None:
         """The worker lives; and the chores of its queue are done."""
