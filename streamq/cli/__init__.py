@@ -74,6 +74,7 @@ def _nothing_said() -> Namespace:
 
 
 def _help(console: Console) -> None:
+    console.as_json = False  # there is no other form of it
     console.line(Cell("streamq", "bold"), ": background jobs on Redis Streams")
     console.line()
     console.line("usage: streamq VERB [options]       streamq VERB --help  explains, with examples")

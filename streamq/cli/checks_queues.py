@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from streamq.cli.checks import Check, Finding, Level, Patient
+from streamq.cli.text import number
 from streamq.cli.times import length, now_ms
 from streamq.errors import LayoutNewer
 from streamq.job import Counts, JobState
@@ -40,7 +41,7 @@ async def at_work(patient: Patient) -> AsyncIterator[Finding]:
     if not links:
         yield Finding("queues", Level.NOTE, "none yet: nothing was added so far")
     elif well:
-        yield Finding("queues", Level.OK, f"{len(links)} queues, all of them get on")
+        yield Finding("queues", Level.OK, f"{number(len(links), 'queue')}: nothing stands still")
 
 
 async def _of_queue(at: Link) -> AsyncIterator[Finding]:
@@ -52,21 +53,21 @@ async def _of_queue(at: Link) -> AsyncIterator[Finding]:
         yield Finding(
             "queues",
             Level.WARNING,
-            f"{at.queue}: {counts.waiting:,} jobs wait and no worker is live",
+            f"{at.queue}: {_jobs(counts.waiting, 'waits', 'wait')} and no worker is live",
             f"streamq run -q {at.queue}",
         )
     if counts.parked:
         yield Finding(
             "queues",
             Level.WARNING,
-            f"{at.queue}: {counts.parked:,} jobs are parked: no worker can run them",
+            f"{at.queue}: {_jobs(counts.parked, 'is', 'are')} parked: no worker can run them",
             f"streamq jobs {at.queue} --state parked",
         )
     if counts.failed > FAILED_MANY:
         yield Finding(
             "queues",
             Level.WARNING,
-            f"{at.queue}: {counts.failed:,} jobs have failed",
+            f"{at.queue}: {number(counts.failed, 'job')} have failed",
             f"streamq jobs {at.queue} --state failed",
         )
     overdue_ms = await _overdue_ms(at) if counts.delayed and live and not counts.paused else 0
@@ -127,10 +128,15 @@ async def _records_and_pending(at: Link) -> tuple[int, int]:
 def _difference(counts: Counts, records: int, pending: int) -> str:
     placed = sum(getattr(counts, state) for state in JobState)
     if placed != records:
-        return f"{records:,} jobs are kept, and {placed:,} stand somewhere"
+        return f"{_jobs(records, 'is', 'are')} kept, and {placed:,} stand somewhere"
     if pending != counts.active:
-        return f"{counts.active:,} jobs are leased, and {pending:,} given out"
+        return f"{_jobs(counts.active, 'is', 'are')} leased, and {pending:,} given out"
     return ""
+
+
+def _jobs(count: int, one: str, many: str) -> str:
+    """`1 job waits`, `12 jobs wait`."""
+    return f"{number(count, 'job')} {one if count == 1 else many}"
 
 
 CHECKS: Final[tuple[Check, ...]] = (layouts, at_work, data)

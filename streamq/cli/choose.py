@@ -56,7 +56,8 @@ def arguments(parser: ArgumentParser, act: Act) -> None:
             "-s",
             "--state",
             choices=[state.value for state in act.states],
-            help=f"default: {act.states[0]}",
+            metavar="STATE",
+            help=f"{', '.join(act.states[:-1])} or {act.states[-1]} (default: {act.states[0]})",
         )
     many.add_argument("-n", "--name", help="only jobs of that name; * stands for any text")
     many.add_argument("--limit", type=int, metavar="N", help="at most so many")

@@ -28,9 +28,13 @@ AGES: Final[Mapping[JobState, str]] = {
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("queue", metavar="QUEUE")
     parser.add_argument(
-        "-s", "--state", choices=[state.value for state in AGES], default="completed",
-        help="default: completed",
-    )  # fmt: skip
+        "-s",
+        "--state",
+        choices=[state.value for state in AGES],
+        default="completed",
+        metavar="STATE",
+        help="completed, failed or parked (default: completed)",
+    )
     parser.add_argument(
         "--older-than", metavar="AGE", help="default: completed 24h, failed 7d, parked 30d"
     )

@@ -154,8 +154,8 @@ def _fact(console: Console, label: str, said: str) -> None:
 DEV = Command(
     usage="[APP]",
     about="""\
-Everything that an app needs, in one command: a Redis of its own if none is named
-(REDIS_URL, streamq.toml), workers for all queues, and what they say.
+Everything that an app needs, in one command: a Redis of its own if none is
+named (REDIS_URL, streamq.toml), workers for all queues, and what they say.
 
 Other verbs in this folder find that Redis by themselves. Its data is kept in
 .streamq/redis. Ctrl-C ends all of it.""",

@@ -27,6 +27,7 @@ LOOK_FOR_QUEUES_EVERY_S: Final = 5.0
 QUEUES_FOLLOWED_MAX: Final = 64
 """Each takes a connection."""
 PAGES_MAX: Final = 1_000
+_QUEUE_COLUMNS: Final = 16
 _STATE_COLUMNS: Final = 9
 
 
@@ -142,7 +143,7 @@ def _print(console: Console, moves: Iterable[Moved]) -> None:
         result = "" if moved.result is None else as_json(moved.result)
         console.line(
             Cell(clock(moved.at_ms), "dim"),
-            f"  {moved.queue}  ",
+            f"  {moved.queue:<{_QUEUE_COLUMNS}}  ",
             Cell(moved.state.ljust(_STATE_COLUMNS), style),
             f"  {moved.id}",
             Cell(f"  {result}" if result else "", "dim"),

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from streamq.cli.console import Cell, Column, Console, Painted
+from streamq.cli.holders import held
 from streamq.cli.jobs import progress_of
 from streamq.cli.queues import rows_of as queue_rows
 from streamq.cli.session import Session
@@ -139,7 +140,7 @@ async def _running(links: Sequence[Link], queues: Sequence[QueueView]) -> list[J
     for at, view in zip(links, queues, strict=True):
         if view.active and len(found) < RUNNING_MAX:
             jobs = (await page(at, JobState.ACTIVE, limit=RUNNING_OF_A_QUEUE_MAX)).jobs
-            found += [job_view(job) for job in jobs[:RUNNING_OF_A_QUEUE_MAX]]
+            found += await held(at, [job_view(job) for job in jobs[:RUNNING_OF_A_QUEUE_MAX]])
     return sorted(found[:RUNNING_MAX], key=lambda job: job.claimed_at_ms or job.added_at_ms)
 
 

@@ -12,7 +12,7 @@ from streamq.cli.console import Console
 from streamq.cli.ping import shown
 from streamq.cli.place import first_that_answers, named, places_of
 from streamq.cli.spec import Command, Example, Exit
-from streamq.errors import InvalidSetting, StoreError
+from streamq.errors import InvalidSetting, StreamqError
 from streamq.lookup import look_up
 
 LIMIT_S: Final = 2.0
@@ -41,8 +41,12 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, console: Console) -> int:
-    port = args.port if args.port is not None else _port_set(args)
-    return _ask_worker(port, args.ready, console) if port else _ask_redis(args, console)
+    try:
+        port = args.port if args.port is not None else _port_set(args)
+        return _ask_worker(port, args.ready, console) if port else _ask_redis(args, console)
+    except StreamqError as error:
+        # Settings that cannot be read are no other trouble than a Redis that is away.
+        return _unwell(console, str(error))
 
 
 def _port_set(args: Namespace) -> int | None:
@@ -89,10 +93,7 @@ def _get(port: int, path: str) -> Worker:
 
 
 def _ask_redis(args: Namespace, console: Console) -> int:
-    try:
-        answer = first_that_answers(places_of(args), LIMIT_S)
-    except StoreError as error:
-        return _unwell(console, str(error))
+    answer = first_that_answers(places_of(args), LIMIT_S)
     where = shown(answer.place)
     console.record({"status": "healthy", "redis": where, "latency_ms": round(answer.ms, 2)})
     console.line(f"healthy: Redis at {where} in {answer.ms:.1f} ms")

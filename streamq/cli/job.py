@@ -6,6 +6,7 @@ from typing import Final
 
 from streamq.cli.console import Cell, Console
 from streamq.cli.find import add_queue_option, find
+from streamq.cli.holders import held
 from streamq.cli.jobs import progress_of
 from streamq.cli.session import opened
 from streamq.cli.spec import Command, Example, Exit
@@ -29,8 +30,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 async def run(args: Namespace, console: Console) -> int:
     async with opened(args) as session:
-        _, job = await find(session, args.id, args.queue)
-    view = job_view(job)
+        at, job = await find(session, args.id, args.queue)
+        (view,) = await held(at, [job_view(job)])
     if console.as_json:
         console.encoded(encoded(view))
         return Exit.OK

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from streamq.cli.console import Cell, Column, Console
+from streamq.cli.holders import held
 from streamq.cli.session import opened
 from streamq.cli.spec import Command, Example, Exit
 from streamq.cli.text import cut, harmless
@@ -53,7 +54,9 @@ def arguments(parser: ArgumentParser) -> None:
         "-s",
         "--state",
         choices=[state.value for state in JobState],
-        help="only jobs that stand there (default: all, what needs a look first)",
+        metavar="STATE",
+        help="waiting, delayed, active, completed, failed or parked (default: all of"
+        " them, what needs a look first)",
     )
     parser.add_argument("-n", "--name", help="only jobs of that name; * stands for any text")
     parser.add_argument(
@@ -74,13 +77,16 @@ async def run(args: Namespace, console: Console) -> int:
     async with opened(args) as session:
         at = await session.known(args.queue)
         listing = Listing(at, states, args.name, args.limit, args.cursor)
-        views = [job_view(job) async for job in listing]
-    _print(console, views, args, listing.cursor)
+        views = await held(at, [job_view(job) async for job in listing])
+    _print(console, views, args, listing)
     return Exit.OK
 
 
 class Listing:
-    """Jobs of some states that match a name; `cursor` says where the listing was broken off."""
+    """Jobs of some states that match a name.
+
+    `cursor` says where it was broken off, if a page ended there; `more`: it was broken off at all.
+    """
 
     def __init__(
         self,
@@ -91,6 +97,7 @@ class Listing:
         cursor: str | None = None,
     ) -> None:
         self.cursor = cursor
+        self.more = False
         self._at, self._states, self._name = at, states, name
         self._left, self._to_look_at = limit, LOOKED_AT_MAX
 
@@ -98,20 +105,26 @@ class Listing:
         for state in self._states:
             async for job in self._of(state):
                 yield job
-            if self._left <= 0:
+            if self.more:
                 return
 
     async def _of(self, state: JobState) -> AsyncIterator[Job]:
-        # Without a name, a page is exactly what is still wanted, and its cursor is the listing's.
-        while self._left > 0 and self._to_look_at > 0:
+        while True:
+            if self._left <= 0 or self._to_look_at <= 0:
+                self.more = True
+                return
+            # Without a name, a page is what is still wanted, and its cursor is the listing's.
             size = PAGE_JOBS if self._name else min(self._left, PAGE_JOBS)
             try:
                 found = await page(self._at, state, cursor=self.cursor, limit=size)
             except ValueError as error:
                 raise BadCursor(f"{error}. Leave --cursor out to begin anew.") from None
             self.cursor = found.cursor
-            self._to_look_at -= len(found.jobs) or size
+            self._to_look_at -= max(len(found.jobs), 1)
             for job in filter(self._wanted, found.jobs):
+                if self._left <= 0:  # in the middle of a page, of which there is no cursor
+                    self.cursor, self.more = None, True
+                    return
                 self._left -= 1
                 yield job
             if self.cursor is None:
@@ -121,11 +134,12 @@ class Listing:
         return self._name is None or fnmatchcase(job.name, self._name)
 
 
-def _print(console: Console, views: Sequence[JobView], args: Namespace, cursor: str | None) -> None:
+def _print(console: Console, views: Sequence[JobView], args: Namespace, listing: Listing) -> None:
+    cursor = listing.cursor if args.state else None
     if console.as_json:
         for view in views:
             console.encoded(encoded(view))
-        if cursor and args.state:
+        if cursor:
             console.record({"cursor": cursor})
         return
     if not views:
@@ -134,14 +148,15 @@ def _print(console: Console, views: Sequence[JobView], args: Namespace, cursor: 
         console.note(f"No {what}{named} in {args.queue}.")
         return
     _print_table(console, views)
-    if cursor and args.state:
+    if cursor:
         named = f" --name '{args.name}'" if args.name else ""
         limit = f" --limit {args.limit}" if args.limit != LIMIT_DEFAULT else ""
         console.note(
             f"more:  streamq jobs {args.queue} --state {args.state}{named}{limit} --cursor {cursor}"
         )
-    elif len(views) == args.limit:
-        console.note(f"the first {args.limit}; --state pages through the rest")
+    elif listing.more:
+        how = "--limit shows more" if args.name else "--state pages through all of one state"
+        console.note(f"the first {len(views):,}; {how}")
 
 
 def _print_table(console: Console, views: Sequence[JobView]) -> None:

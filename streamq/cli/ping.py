@@ -109,9 +109,27 @@ class _Asking:
                 link.sendall(_packed("PING"))
                 said = answers.readline(_LINE_BYTES_MAX)
         except OSError as error:
+            if isinstance(error, ConnectionResetError) and self._speaks_tls(host):
+                raise RedisSpeaksTls(shown(self._place), self._place.origin) from error
             raise self._away(_reason(error)) from error
+        if not said and self._speaks_tls(host):
+            raise RedisSpeaksTls(shown(self._place), self._place.origin)
         self._check(said)
         return (time.monotonic() - began) * 1_000
+
+    def _speaks_tls(self, host: tuple[str, int] | None) -> bool:
+        """Whether who hung up on us without a word would have heard TLS."""
+        if self._parts.scheme == "rediss":
+            return False
+        import ssl
+
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with contextlib.suppress(OSError), self._opened(host) as link:
+            link.settimeout(self._left_s())
+            context.wrap_socket(link).close()
+            return True
+        return False
 
     def _log_in(self, link: socket.socket, answers: BinaryIO) -> None:
         user = self._options.get("username") or unquote(self._parts.username or "")
@@ -202,7 +220,11 @@ class _Asking:
             context.verify_mode = ssl.CERT_NONE
         if certificate := options.get("ssl_certfile"):
             context.load_cert_chain(certificate, options.get("ssl_keyfile"))
-        return context.wrap_socket(link, server_hostname=host)
+        try:
+            return context.wrap_socket(link, server_hostname=host)
+        except TimeoutError:
+            # A Redis without TLS takes our greeting for the beginning of a command, and waits.
+            raise OSError("it does not answer TLS: if it speaks none, use redis://") from None
 
     def _left_s(self) -> float:
         return max(_LEFT_MIN_S, self._deadline - time.monotonic())

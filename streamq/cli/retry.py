@@ -36,7 +36,7 @@ async def run(args: Namespace, console: Console) -> int:
 RETRY = Command(
     usage="ID... | QUEUE --all",
     about="""\
-Failed or parked jobs wait again, with fresh attempts; their old errors are kept.""",
+Failed or parked jobs wait again, with fresh attempts. Their errors are kept.""",
     arguments=arguments,
     run=run,
     examples=[
