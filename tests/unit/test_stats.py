@@ -21,7 +21,7 @@ def no_error_seen_before() -> Iterator[None]:
 
 def _outcome(end: End, word: str, *, error: str = "", ms: int = 0) -> Outcome:
     claim = Claim(
-        JobId("a"), b"", None, b"1-0", Line("3"), "n", b"ticket", 1, WorkerId("w"), claimed_at_ms=1
+        JobId("a"), b"", None, b"1-0", Line("3"), "n", b"ticket", b"|3|1|w", WorkerId("w"), 1
     )
     return Outcome(
         claim, end, name="welcome", count=word, error=error, wait_ms=ms, run_ms=ms, total_ms=ms

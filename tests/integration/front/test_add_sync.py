@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -160,6 +162,31 @@ def test_a_fork_while_another_thread_begins_to_add_does_not_hang(
 
     assert code == 0
     assert _waiting(client, prefix) == 2
+
+
+PROGRAM = """
+import sys
+from streamq import App
+
+app = App("shop", redis=sys.argv[1], prefix=sys.argv[2])
+app.declare_queue("email")
+print(app.queue("email").add_sync("welcome", {"to": "bo"}).existed)
+"""
+
+
+def test_a_program_that_ends_after_its_add_ends_without_a_word(
+    server: EmbeddedServer, prefix: str, client: redis.Redis
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", PROGRAM, server.url, prefix],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
+    assert _waiting(client, prefix) == 1
 
 
 def test_the_thread_of_blocking_calls_is_a_daemon(plain: Shop) -> None:
