@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from streamq.payload import Payload as Payload
     from streamq.port import Port as Port
     from streamq.queue import Queue as Queue
+    from streamq.redact import Secret as Secret
     from streamq.run.context import Context as Context
     from streamq.settings import Settings as Settings
     from streamq.settings import load_settings as load_settings
@@ -66,6 +67,7 @@ _HOMES = {
     "Queue": "queue",
     "ResultTimeout": "errors",
     "Retry": "verdicts",
+    "Secret": "redact",
     "Settings": "settings",
     "Snooze": "verdicts",
     "StreamqError": "errors",
@@ -98,6 +100,7 @@ __all__ = [
     "Queue",
     "ResultTimeout",
     "Retry",
+    "Secret",
     "Settings",
     "Snooze",
     "StreamqError",
