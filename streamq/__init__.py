@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from streamq.backoff import fixed as fixed
     from streamq.backoff import linear as linear
     from streamq.backoff import steps as steps
+    from streamq.control import Word as Word
     from streamq.declaring import keep as keep
     from streamq.errors import JobFailed as JobFailed
     from streamq.errors import ResultTimeout as ResultTimeout
     from streamq.errors import StreamqError as StreamqError
     from streamq.events import Transition as Transition
+    from streamq.fleet import WorkerView as WorkerView
     from streamq.handle import Handle as Handle
     from streamq.job import Counts as Counts
     from streamq.job import Job as Job
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from streamq.run.context import Context as Context
     from streamq.settings import Settings as Settings
     from streamq.settings import load_settings as load_settings
+    from streamq.store.pages import Page as Page
+    from streamq.store.reads import QueueState as QueueState
+    from streamq.store.reads import ServerInfo as ServerInfo
     from streamq.verdicts import Fail as Fail
     from streamq.verdicts import Retry as Retry
     from streamq.verdicts import Snooze as Snooze
@@ -62,16 +67,21 @@ _HOMES = {
     "JobFailed": "errors",
     "JobState": "job",
     "NewJob": "adding",
+    "Page": "store.pages",
     "Payload": "payload",
     "Port": "port",
     "Queue": "queue",
+    "QueueState": "store.reads",
     "ResultTimeout": "errors",
     "Retry": "verdicts",
     "Secret": "redact",
+    "ServerInfo": "store.reads",
     "Settings": "settings",
     "Snooze": "verdicts",
     "StreamqError": "errors",
     "Transition": "events",
+    "Word": "control",
+    "WorkerView": "fleet",
     "calling": "backoff",
     "exponential": "backoff",
     "fixed": "backoff",
@@ -95,16 +105,21 @@ __all__ = [
     "JobFailed",
     "JobState",
     "NewJob",
+    "Page",
     "Payload",
     "Port",
     "Queue",
+    "QueueState",
     "ResultTimeout",
     "Retry",
     "Secret",
+    "ServerInfo",
     "Settings",
     "Snooze",
     "StreamqError",
     "Transition",
+    "Word",
+    "WorkerView",
     "calling",
     "exponential",
     "fixed",

@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 from streamq.adding import checked_attempts, checked_priority, payload_limit_bytes, timeout_ms
 from streamq.backoff import Backoff, Choose, as_backoff
 from streamq.clock import REAL, Clock
+from streamq.control import Order, Word, give_order
 from streamq.declaring import declared
 from streamq.durations import Duration, Ms
 from streamq.errors import InvalidName
@@ -29,9 +30,11 @@ from streamq.port import Port
 from streamq.queue import Queue
 from streamq.session import Session, Sessions
 from streamq.settings import DEFAULT, JobDefaults, Keep, QueueSettings, Settings, load_settings
+from streamq.store import reads
 from streamq.store.address import REDIS_PORT, Address
 from streamq.store.client import Redis
 from streamq.store.keys import NAME
+from streamq.store.reads import ServerInfo
 
 DEV_LIMIT_S: Final = 0.2
 """For the server of `streamq dev` to take a connection; it is on this machine."""
@@ -261,6 +264,25 @@ class App:
     def connection(self) -> Redis:
         """The connections of the running event loop; they open when they are first needed."""
         return self.session().redis
+
+    async def used_queues(self) -> list[str]:
+        """Every queue that was ever added to or worked on, known here or not, sorted."""
+        session = self.session()
+        return await reads.queues(session.redis, session.prefix)
+
+    async def server(self) -> ServerInfo:
+        """What Redis tells of itself; no rights are needed for it."""
+        return await reads.info(self.connection())
+
+    async def ping(self) -> None:
+        """One round trip. Raises what keeps Redis from answering."""
+        await reads.ping(self.connection())
+
+    async def tell(self, word: Word, worker: str) -> int:
+        """Tells a worker, by its id, its process's or its daemon's, through whichever daemon keeps
+        it; how many daemons heard it, wherever they run. 0: nobody did, say it again."""
+        session = self.session()
+        return await give_order(session.redis, session.prefix, Order(word, worker))
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[object]:

@@ -278,6 +278,14 @@ def unpack_run(value: bytes | None) -> Run:
     return NO_RUN if value is None else _run_decoder.decode(value)
 
 
+def value_of(data: bytes) -> object:
+    """A stored value as plain Python; of bytes that cannot be read, what they are."""
+    try:
+        return msgspec.msgpack.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return {"undecodable": data[:64].hex(), "bytes": len(data)}
+
+
 def line_of(priority: int | None) -> Line:
     """The line of a priority, 1 (first) to 10."""
     return Line(chr(48 + (priority or PRIORITY_DEFAULT)))

@@ -4,8 +4,10 @@ from typing import Final, Literal
 
 from streamq import stats
 from streamq.adding import checked_id
+from streamq.durations import Duration, to_ms
 from streamq.errors import InvalidInput
-from streamq.home import Home
+from streamq.fleet import WorkerView, worker_views
+from streamq.home import Home, now_ms
 from streamq.job import Counts, Job, JobState
 from streamq.stats import Stats
 from streamq.store import pages, reads
@@ -16,6 +18,8 @@ from streamq.store.scripts import Link
 
 PAGE_JOBS: Final = 50
 PAGE_JOBS_MAX: Final = reads.PAGE_MAX
+ENDED: Final = (JobState.COMPLETED, JobState.FAILED, JobState.PARKED)
+"""The states that a job reached at a time which is kept."""
 
 
 class Looks:
@@ -65,6 +69,17 @@ class Looks:
     async def workers(self) -> list[WorkerSeen]:
         """The live workers, and those that died in the last ten minutes; one for each lane."""
         return await reads.workers(self._link())
+
+    async def fleet(self) -> list[WorkerView]:
+        """The same with their lanes summed: one for each process at work on the queue."""
+        return worker_views(await self.workers())
+
+    async def older(self, state: JobState, than: Duration) -> int:
+        """How many jobs completed, failed or were parked longer ago than that."""
+        if state not in ENDED:
+            raise InvalidInput(f"state={state}: only {', '.join(ENDED)} have ended at a time.")
+        until_ms = now_ms(self.home, self.name) - to_ms(than, "than")
+        return await reads.older(self._link(), state, until_ms)
 
     async def logs(self, job: str) -> list[str]:
         """What the job's handler logged by `job.log`, oldest first; the last 64 KiB are kept."""

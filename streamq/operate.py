@@ -15,6 +15,7 @@ from streamq.declaring import checked_limit, rate_of
 from streamq.durations import Duration, to_ms
 from streamq.errors import InvalidInput, OutcomeUnknown, OutOfRange, VersionConflict
 from streamq.job import Job, JobState
+from streamq.look import ENDED
 from streamq.onejob import AGAIN_MAX, EFFECTS, Effect, JobOperations
 from streamq.store import transitions
 from streamq.store.reads import QueueState
@@ -27,7 +28,6 @@ BULK_JOBS: Final = 1_000
 """Jobs that a bulk call does if no limit is named."""
 
 _PAGE: Final = transitions.FEW_MAX
-_ENDED: Final = (JobState.COMPLETED, JobState.FAILED, JobState.PARKED)
 
 
 class Bulk(msgspec.Struct, frozen=True):
@@ -89,9 +89,9 @@ class Operations(JobOperations):
 
     async def clean(self, state: JobState, *, older_than: Duration, limit: int = BULK_JOBS) -> Bulk:
         """Removes jobs that reached `state` (completed, failed, parked) longer ago than that."""
-        if state not in _ENDED:
+        if state not in ENDED:
             raise InvalidInput(
-                f"state={state}: only {', '.join(_ENDED)} can be cleaned."
+                f"state={state}: only {', '.join(ENDED)} can be cleaned."
                 " Remove others by remove, or by drain."
             )
         older_than_ms = to_ms(older_than, "older_than")

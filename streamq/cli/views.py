@@ -3,16 +3,17 @@
 A field is never renamed or removed without a new major version: scripts read it.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
 
 import msgspec
 
+from streamq.fleet import WorkerView as WorkerView
+from streamq.fleet import worker_views as worker_views
 from streamq.job import PRIORITY_DEFAULT, AttemptError, Counts, Job, JobState
-from streamq.store.reads import QueueState, WorkerSeen
+from streamq.job import value_of as value_of
+from streamq.store.reads import QueueState
 
-KINDS = {"d": "process", "e": "embedded", "a": "suspects"}
 STATE_STYLES = {
     JobState.WAITING: "yellow",
     JobState.DELAYED: "cyan",
@@ -38,25 +39,6 @@ class QueueView(msgspec.Struct, frozen=True):
     max_active: int | None
     rate: str | None
     """`n/window_ms`."""
-
-
-class WorkerView(msgspec.Struct, frozen=True):
-    """A worker is a process at work on a queue: its lanes are summed and not shown."""
-
-    id: str
-    queue: str
-    live: bool
-    kind: str
-    host: str
-    pid: int
-    slots: int
-    names: tuple[str, ...]
-    build: str
-    label: str
-    started_at_ms: int
-    heard_at_ms: int
-    died_at_ms: int | None
-    lanes: int
 
 
 class JobView(msgspec.Struct, frozen=True):
@@ -102,35 +84,6 @@ def queue_view(
     )
 
 
-def worker_views(seen: Sequence[WorkerSeen]) -> list[WorkerView]:
-    """One for each process and queue; of its lanes the last that was heard speaks for all."""
-    by_process: defaultdict[tuple[str, str], list[WorkerSeen]] = defaultdict(list)
-    for worker in seen:
-        by_process[worker.row.process, worker.row.queue].append(worker)
-    return [_summed(process, lanes) for (process, _), lanes in sorted(by_process.items())]
-
-
-def _summed(process: str, lanes: Sequence[WorkerSeen]) -> WorkerView:
-    live = [lane for lane in lanes if lane.live]
-    counted, first = live or lanes, lanes[0]
-    return WorkerView(
-        id=process,
-        queue=first.row.queue,
-        live=bool(live),
-        kind=KINDS.get(first.kind, first.kind),
-        host=first.row.host,
-        pid=first.row.pid,
-        slots=sum(lane.row.slots for lane in counted),
-        names=tuple(sorted({name for lane in counted for name in lane.row.names})),
-        build=first.row.build,
-        label=first.row.label,
-        started_at_ms=min(lane.row.started_at_ms for lane in counted),
-        heard_at_ms=max(lane.heard_at_ms for lane in counted),
-        died_at_ms=None if live else max(lane.died_at_ms or 0 for lane in lanes),
-        lanes=len(counted),
-    )
-
-
 def job_view(job: Job) -> JobView:
     run, options = job.run, job.options
     return JobView(
@@ -155,14 +108,6 @@ def job_view(job: Job) -> JobView:
         result=None if run.result is None else value_of(bytes(run.result)),
         errors=run.errors,
     )
-
-
-def value_of(data: bytes) -> object:
-    """A stored value as plain Python; of bytes that cannot be read, what they are."""
-    try:
-        return msgspec.msgpack.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return {"undecodable": data[:64].hex(), "bytes": len(data)}
 
 
 def encoded(view: object) -> str:

@@ -9,9 +9,9 @@ from streamq.cli.session import Session, opened
 from streamq.cli.spec import Command, Example, Exit
 from streamq.cli.times import ago, length, now_ms
 from streamq.cli.views import WorkerView, encoded, worker_views
+from streamq.control import Order, Word, give_order
 from streamq.errors import InvalidInput, StreamqError
 from streamq.errors.wording import did_you_mean
-from streamq.run.control import Order, Word, give_order
 from streamq.store import reads
 
 COLUMNS: Final = (

@@ -6,8 +6,8 @@ Quiet, dump, debug logging, concurrency, settings re-read; and words to single w
 import logging
 from collections.abc import Callable
 
+from streamq.control import Order, Word, read_order
 from streamq.errors import ConfigError
-from streamq.run.control import Order, Word, read_order
 from streamq.run.crew import Crew
 from streamq.run.logs import Logs, set_level
 from streamq.run.pipe import DUMP_SIGNAL, Dump, LogLevel, Quiet, Reread, Resize, Stop

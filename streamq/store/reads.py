@@ -94,6 +94,8 @@ class ServerInfo(msgspec.Struct, frozen=True):
     loading: bool
     role: str
     run_id: str
+    now_ms: int
+    """Its clock."""
 
 
 _rows = msgspec.msgpack.Decoder(WorkerRow)
@@ -169,6 +171,12 @@ async def counts(at: Link) -> Counts:
     waiting = max(0, sum(lines) - active - int(dead or 0))
     delayed, completed, failed, parked = sets
     return Counts(waiting, delayed, active, completed, failed, parked, paused == b"1")
+
+
+async def older(at: Link, state: JobState, until_ms: int) -> int:
+    """How many jobs reached an ended state before that moment."""
+    found: int = await ask(at, "ZCOUNT", at.keys.names[state.value], "-inf", f"({until_ms}")
+    return found
 
 
 async def settings_of(at: Link) -> QueueState:
@@ -306,6 +314,7 @@ async def info(redis: Redis) -> ServerInfo:
         loading=fields.get("loading") == "1",
         role=fields.get("role", "?"),
         run_id=fields.get("run_id", ""),
+        now_ms=int(fields.get("server_time_usec", 0)) // 1_000,
     )
 
 
