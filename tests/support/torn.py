@@ -86,6 +86,8 @@ class Case(msgspec.Struct, frozen=True):
     script: str
     prepare: Callable[[ByHand], Awaitable[Any]]
     call: Callable[[ByHand, Any], Awaitable[object]]
+    leases_last: bool = False
+    """It claims nothing: so, wherever it ends, what pends has its lease, and is settled again."""
     upkeep_heals: bool = False
     """`repair` leaves it to upkeep: a worker that is half dead is named and reaped as any other."""
 
@@ -176,6 +178,15 @@ class Aftermath:
         self.what, self.case, self.stage = what, case, stage
         self.before, self.whole = before, whole
         self.dump = stage.look()
+        used = list(invariants.counters_rise_above_what_is_used(self.dump))
+        assert not used, f"{what}: {used}"
+        leased = {job.decode() for job in self.dump.hashes["leases"]}
+        # Was running, is settled, and the whole call leaves nothing of it.
+        self.gone = {
+            job
+            for job, state in before.items()
+            if state == "active" and job not in whole and job not in leased
+        }
         # What had reached the end that the whole call gives it, or lets go: it never runs again.
         self.settled = {
             job.decode(): state
@@ -183,6 +194,13 @@ class Aftermath:
             for job in self.dump.zsets[state]
             if job in self.dump.jobs and whole.get(job.decode(), state) == state
         }
+
+    def expect_leases_last(self) -> None:
+        for entry in self.dump.entries if self.case.leases_last else ():
+            lease = self.dump.hashes["leases"].get(entry.job, b"")
+            assert entry.given_to is None or lease.startswith(entry.lease_head), (
+                f"{self.what}: {entry} pends without its lease, {lease!r}"
+            )
 
     async def repaired(self) -> None:
         await self._repair("repaired")
@@ -222,8 +240,8 @@ class Aftermath:
             assert job in now, f"{self.what}, {how}: {job} is lost"
         for job, state in now.items():
             allowed = {self.before.get(job), self.whole.get(job), "waiting"}
-            if job in self.settled:
-                allowed = {self.settled[job]}
+            if job in self.settled or job in self.gone:
+                allowed = {self.settled.get(job)}
             assert state in allowed, f"{self.what}, {how}: {job} is {state}, not {allowed}"
         return now
 
@@ -242,7 +260,7 @@ class Aftermath:
         self.stage.in_order(f"{self.what}, {how}, worked off")
 
     def _expect_none_twice(self, how: str, ran: list[str]) -> None:
-        again = self.settled.keys() & set(ran)
+        again = (self.settled.keys() | self.gone) & set(ran)
         assert not again, f"{self.what}, {how}: {again} ran after they were settled"
         assert len(ran) == len(set(ran)), f"{self.what}, {how}: ran twice: {sorted(ran)}"
 
@@ -264,6 +282,7 @@ async def tear(url: str, raw: redis.Redis, hand: ByHand, case: Case) -> Torn:
                 stage.set()
                 await stage.call_on(wire, case)
                 torn = Aftermath(f"{case.script}, call {n} failed", case, stage, before, whole)
+                torn.expect_leases_last()
                 if way is Aftermath.repaired and invariants.violations(torn.dump, counters=False):
                     torn_at.append(n)
                 await way(torn)

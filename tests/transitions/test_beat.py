@@ -251,6 +251,7 @@ async def test_one_daemon_has_the_duty_of_suspects(hand: ByHand) -> None:
     assert not _chores(await hand.beat(W1), "alone"), "it did not ask for the duty"
     assert _chores(await hand.beat(W1, duty="d1"), "alone")
     assert not _chores(await hand.beat(W2, duty="d2"), "alone")
+    assert _chores(await hand.beat(W1, duty="d1"), "alone"), "who has it keeps it"
     hand.later(LEASE_MS)
     assert not _chores(await hand.beat(W2, duty="d2"), "alone")
     hand.later(1)

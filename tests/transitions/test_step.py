@@ -408,7 +408,12 @@ CASE = Case(
         keep_completed=0,
     ),
 )  # fmt: skip
-KEPT = Case("step", _before, lambda hand, claims: hand.turn(W1, outcomes=_one_of_each(claims)[:5]))
+KEPT = Case(
+    "step",
+    _before,
+    lambda hand, claims: hand.turn(W1, outcomes=_one_of_each(claims)[:5]),
+    leases_last=True,
+)
 
 
 async def test_whichever_call_of_it_fails_all_is_put_right(trial: Trial) -> None:

@@ -54,6 +54,22 @@ async def test_fences_rise_though_the_clock_goes_back(hand: ByHand, look: Look) 
     assert look.meta("fence") == str(fences[-1])
 
 
+async def test_h3_fences_do_not_repeat_after_a_failover_that_lost_the_last_writes(
+    hand: ByHand, look: Look
+) -> None:
+    await hand.register(W1)
+    await hand.add("a", "b")
+    before = look.meta("fence")
+    assert before is None
+    (lost,) = await hand.claim(W1, 1)
+    look.raw.hdel(hand.at.keys.names["meta"], "fence")  # as the replica that was promoted has it
+    hand.later(1)
+
+    (again,) = await hand.claim(W1, 1)
+
+    assert again.fence > lost.fence
+
+
 async def test_nothing_is_claimed_while_paused_and_due_jobs_are_promoted_all_the_same(
     hand: ByHand, look: Look
 ) -> None:

@@ -43,6 +43,18 @@ async def test_a_delayed_job_that_nobody_watches_makes_one(hand: ByHand, look: L
     assert look.tokens() == (1, 0)
 
 
+async def test_another_group_of_a_line_is_not_taken_for_ours(hand: ByHand, look: Look) -> None:
+    await hand.register(W1)
+    await hand.add("a")
+    look.raw.xgroup_create(hand.at.keys.lines["3"], "another", "$")
+    _take_tokens(hand, look)
+
+    await hand.beat(W1)
+
+    assert look.tokens() == (1, 0)
+    assert await hand.drain() == (1, False)
+
+
 async def test_who_took_a_token_passes_it_on_while_there_is_work(hand: ByHand, look: Look) -> None:
     await hand.register(W1, W2)
     await hand.add("a", "b")
