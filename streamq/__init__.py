@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from streamq.settings import Settings as Settings
     from streamq.settings import load_settings as load_settings
     from streamq.store.pages import Page as Page
+    from streamq.store.reads import Ended as Ended
     from streamq.store.reads import QueueState as QueueState
     from streamq.store.reads import ServerInfo as ServerInfo
     from streamq.verdicts import Fail as Fail
@@ -61,6 +62,7 @@ _HOMES = {
     "Context": "run.context",
     "Counts": "job",
     "Effect": "operate",
+    "Ended": "store.reads",
     "Fail": "verdicts",
     "Handle": "handle",
     "Job": "job",
@@ -99,6 +101,7 @@ __all__ = [
     "Context",
     "Counts",
     "Effect",
+    "Ended",
     "Fail",
     "Handle",
     "Job",

@@ -1,11 +1,12 @@
 """Looking at a queue: nothing here changes anything."""
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from streamq import stats
 from streamq.adding import checked_id
 from streamq.durations import Duration, to_ms
-from streamq.errors import InvalidInput
+from streamq.errors import InvalidInput, OutOfRange
 from streamq.fleet import WorkerView, worker_views
 from streamq.home import Home, now_ms
 from streamq.job import Counts, Job, JobState
@@ -13,7 +14,7 @@ from streamq.stats import Stats
 from streamq.store import pages, reads
 from streamq.store.keys import keys_of
 from streamq.store.pages import Page
-from streamq.store.reads import QueueState, WorkerSeen
+from streamq.store.reads import Ended, QueueState, WorkerSeen
 from streamq.store.scripts import Link
 
 PAGE_JOBS: Final = 50
@@ -37,6 +38,23 @@ class Looks:
     async def get(self, job: str) -> Job | None:
         """The job of that id, with its state and its run; None if it is not there."""
         return await reads.get(self._link(), checked_id(job))
+
+    async def get_many(self, jobs: Sequence[str]) -> list[Job | None]:
+        """The same for at most 1,000 ids, in their order. Raises OutOfRange for more."""
+        if len(jobs) > PAGE_JOBS_MAX:
+            raise OutOfRange("jobs", len(jobs), 0, PAGE_JOBS_MAX)
+        return await reads.get_many(self._link(), [checked_id(job) for job in jobs])
+
+    async def ended(
+        self, states: Sequence[JobState] = (JobState.COMPLETED, JobState.FAILED), *, limit: int
+    ) -> list[Ended]:
+        """The jobs that ended last, the newest first, at most 1,000: ids and times alone."""
+        if not 1 <= limit <= PAGE_JOBS_MAX:
+            raise OutOfRange("limit", limit, 1, PAGE_JOBS_MAX)
+        if not set(states) <= set(ENDED):
+            raise InvalidInput(f"only {', '.join(ENDED)} have ended at a time.")
+        found = [each for state in states for each in await reads.ended(self._link(), state, limit)]
+        return sorted(found, key=lambda each: (-each.at_ms, each.id))[:limit]
 
     async def page(
         self,

@@ -42,6 +42,14 @@ class QueueState(msgspec.Struct, frozen=True):
     layout: int | None = None
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """A job that completed, failed or was parked, and when."""
+
+    id: JobId
+    state: JobState
+    at_ms: int
+
+
 class WorkerRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a worker says of itself when it registers; one row a lane."""
 
@@ -171,6 +179,18 @@ async def counts(at: Link) -> Counts:
     waiting = max(0, sum(lines) - active - int(dead or 0))
     delayed, completed, failed, parked = sets
     return Counts(waiting, delayed, active, completed, failed, parked, paused == b"1")
+
+
+async def ended(at: Link, state: JobState, limit: int) -> list[Ended]:
+    """The jobs that reached an ended state last, the newest first; their ids and times alone."""
+    assert limit <= PAGE_MAX
+    flat = await ask(
+        at, "ZRANGE", at.keys.names[state.value], 0, limit - 1, "REV", "WITHSCORES"
+    )  # fmt: skip
+    return [
+        Ended(JobId(job.decode()), state, int(float(score)))
+        for job, score in zip(flat[::2], flat[1::2], strict=True)
+    ]
 
 
 async def older(at: Link, state: JobState, until_ms: int) -> int:

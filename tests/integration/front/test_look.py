@@ -3,7 +3,7 @@
 import pytest
 
 from streamq import App, JobState, Queue, Word
-from streamq.errors import InvalidInput, RedisUnavailable
+from streamq.errors import InvalidInput, OutOfRange, RedisUnavailable
 from streamq.settings import Settings
 from streamq.testing import MovableClock, run_until_idle
 from streamq.testing.idle import working
@@ -67,3 +67,30 @@ async def test_jobs_that_ended_longer_ago_are_counted(app: App, shop: Shop, queu
     assert await queue.older(JobState.FAILED, "0s") == 0
     with pytest.raises(InvalidInput):
         await queue.older(JobState.WAITING, "1h")
+
+
+async def test_the_jobs_that_ended_last_come_first(app: App, shop: Shop, queue: Queue) -> None:
+    app.clock = clock = MovableClock(app)
+    for job in ("a", "b", "c"):
+        if job == "b":
+            await shop.broken.add("for good", id=job)
+        else:
+            await shop.welcome.add(Welcome(to="x"), id=job)
+        await run_until_idle(app)
+        await clock.advance(seconds=1)
+
+    found = await queue.ended(limit=2)
+
+    assert [(each.id, each.state) for each in found] == [
+        ("c", JobState.COMPLETED),
+        ("b", JobState.FAILED),
+    ]
+    assert found[0].at_ms - found[1].at_ms >= 1_000
+    assert [each.id for each in await queue.ended([JobState.FAILED], limit=9)] == ["b"]
+    jobs = await queue.get_many(["b", "nobody", "c"])
+    assert [job and job.id for job in jobs] == ["b", None, "c"]
+    for refused in (queue.ended(limit=0), queue.ended([JobState.WAITING], limit=1)):
+        with pytest.raises(InvalidInput):
+            await refused
+    with pytest.raises(OutOfRange):
+        await queue.get_many(["x"] * 1_001)
