@@ -89,6 +89,14 @@ class Trial:
         return await plant_each(self._look.raw, self._hand, case)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each call failing in turn, each key planted: hundreds of trials a test, left out of the fast
+    gate."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "trial" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def look(server: EmbeddedServer, prefix: str) -> Iterator[Look]:
     """Looks at the keys as they are; after every test, checks them."""

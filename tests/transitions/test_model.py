@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
+import pytest
 import redis
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
@@ -270,6 +271,7 @@ def _as_lua_orders(outcomes: list[Outcome]) -> list[Outcome]:
     return sorted(outcomes, key=lambda o: o.end is End.RELEASED)
 
 
+@pytest.mark.slow
 def test_every_way_through_the_scripts_is_the_models(server: EmbeddedServer, prefix: str) -> None:
     number = int(os.environ.get(SEED) or random.getrandbits(32))
     print(f"{SEED}={number}")

@@ -3,9 +3,12 @@
 Not a script but the fragment that ends them all. A token only says "look"; no client pushes one.
 """
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
-from streamq.job import End, WorkerId
+from streamq.job import End, JobState, WorkerId, pack
+from streamq.store import transitions
 from tests.support.by_hand import LEASE_MS, W1, W2, W3, ByHand, ends, new
 from tests.transitions.conftest import Look
 
@@ -149,6 +152,54 @@ async def test_h21_suspects_wake_nobody(hand: ByHand, look: Look) -> None:
     await hand.beat(W1, duty="d")
 
     assert look.tokens() == (0, 0)
+
+
+async def _clean(hand: ByHand) -> object:
+    return await transitions.clean(hand.at, JobState.COMPLETED, older_than_ms=0, now_ms=hand.now_ms)
+
+
+async def _change(hand: ByHand) -> object:
+    job = new("other")
+    return await transitions.change(
+        hand.at, job.id, before=pack(job), after=job, due_ms=hand.now_ms + 9_000,
+        now_ms=hand.now_ms,
+    )  # fmt: skip
+
+
+SCRIPTS: dict[str, Callable[[ByHand], Awaitable[object]]] = {
+    "register": lambda hand: hand.register(W2),
+    "add": lambda hand: hand.add("waits"),
+    "step": lambda hand: hand.turn(W1),
+    "resync": lambda hand: hand.resync(W1),
+    "beat": lambda hand: hand.beat(W1),
+    "reap": lambda hand: hand.reap(W3),
+    "retry": lambda hand: hand.retry("waits"),
+    "unpark": lambda hand: hand.unpark("waits"),
+    "promote": lambda hand: hand.promote("waits"),
+    "cancel": lambda hand: hand.cancel("other"),
+    "change": _change,
+    "remove": lambda hand: hand.remove("other"),
+    "clean": _clean,
+    "drain": lambda hand: hand.drain(limit=0),
+    "limit": lambda hand: hand.limit(0, max_active="9"),
+    "repair": lambda hand: transitions.repair(hand.at, "groups", now_ms=hand.now_ms),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+async def test_whatever_it_does_every_script_ends_by_waking_somebody(
+    hand: ByHand, look: Look, name: str
+) -> None:
+    """So a token that a client swallowed is pushed anew by whatever comes next."""
+    await hand.register(W1, W3)
+    await hand.add("back")
+    await hand.settle(await hand.claim(W1), End.RELEASED)
+    await hand.add("waits", "other")
+    _take_tokens(hand, look)
+
+    await SCRIPTS[name](hand)
+
+    assert look.tokens() == (1, 1)
 
 
 # ---- the timer
