@@ -15,8 +15,7 @@ import msgspec
 from streamq.errors import StoreError
 from streamq.job import WorkerId
 from streamq.run.death import Death
-from streamq.run.upkeep import reap_worker
-from streamq.store import reads
+from streamq.run.upkeep import reap_worker, workers_of
 from streamq.store.scripts import Link
 
 PAUSE_S: Final = 0.2
@@ -46,27 +45,22 @@ class Burials:
         self._lease_ms = lease_ms
         self._stopping = stopping
         self._at_hand: set[asyncio.Task[bool]] = set()
-        self.failed = 0
-        """Of those that ended, how many were given up."""
+        self.jobs_at_end = 0
+        """Jobs that children still had when they ended, since the daemon itself ends."""
 
     def begin(self, body: Body) -> None:
         burying = asyncio.create_task(self._bury(body))
         self._at_hand.add(burying)
-        burying.add_done_callback(self._done)
+        burying.add_done_callback(self._at_hand.discard)
 
     async def settle(self, limit_s: float) -> bool:
         """Waits for those at hand; whether all are done."""
-        if self._at_hand:
-            _, late = await asyncio.wait(self._at_hand, timeout=limit_s)
-            for each in late:
-                each.cancel()
-                self.failed += 1
-        return not self.failed
-
-    def _done(self, burying: "asyncio.Task[bool]") -> None:
-        self._at_hand.discard(burying)
-        if not burying.cancelled() and not burying.result():
-            self.failed += 1
+        if not self._at_hand:
+            return True
+        done, late = await asyncio.wait(self._at_hand, timeout=limit_s)
+        for each in late:
+            each.cancel()
+        return not late and all(each.result() for each in done)
 
     async def _bury(self, body: Body) -> bool:
         left = {queue: set(body.workers.get(queue, ())) for queue in body.queues}
@@ -76,7 +70,10 @@ class Burials:
             try:
                 for queue in list(left):
                     if queue not in looked:
-                        left[queue] |= await self._untold(queue, body)
+                        # It may have registered and claimed before its first tick came here.
+                        left[queue] |= await workers_of(
+                            self._link(queue), daemon=body.daemon, pid=body.pid
+                        )
                         looked.add(queue)
                     left[queue] -= {w for w in left[queue] if await self._reaped(queue, w, body)}
                     if not left[queue]:
@@ -89,16 +86,8 @@ class Burials:
             await asyncio.sleep(pause_s)
         return False
 
-    async def _untold(self, queue: str, body: Body) -> set[WorkerId]:
-        """Its workers that registered and claimed before their first tick arrived here."""
-        return {
-            seen.id
-            for seen in await reads.workers(self._link(queue))
-            if seen.live and seen.row.daemon == body.daemon and seen.row.pid == body.pid
-        }
-
     async def _reaped(self, queue: str, worker: WorkerId, body: Body) -> bool:
-        return await reap_worker(
+        reaping = await reap_worker(
             self._link(queue),
             worker,
             lease_ms=self._lease_ms,
@@ -108,3 +97,6 @@ class Burials:
             # Between two children no daemon's worker may be there; this daemon is, all the same.
             await_daemon=not self._stopping(),
         )
+        if self._stopping():
+            self.jobs_at_end += reaping.jobs
+        return reaping.done

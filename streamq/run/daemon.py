@@ -102,6 +102,7 @@ class Daemon:
             lambda: self._steering.settings,
             daemon=self.id,
             failed_to_start=self._failed_to_start,
+            deserted=self._deserted,
         )
         self._redis: Redis | None = None
         self._rounds: Rounds | None = None
@@ -231,6 +232,11 @@ class Daemon:
         if not self._over.done():
             self._over.set_result(EXIT_ERROR if child.failed is None else child.failed.code)
 
+    def _deserted(self) -> None:
+        """Operators ended every child, one by one: there is nothing to keep any more."""
+        if not self._over.done():
+            self._over.set_result(EXIT_OK)
+
     # -- keep --------------------------------------------------------------------------------
 
     def _take_signals(self) -> None:
@@ -306,18 +312,22 @@ class Daemon:
                 log.error("[Daemon] process %d does not end and is killed", child.pid)
                 child.signal(signal.SIGKILL)
             await self._gone(KILL_LIMIT_S)
-        buried = True
-        if self._watchman.burials is not None:
-            limit_s = BURIAL_NOW_LIMIT_S if self._hurry.is_set() else BURIAL_LIMIT_S
-            buried = await self._watchman.burials.settle(limit_s)
-        await self._close()
-        if self._watchman.abandoned or not buried:
+        if await self._abandoned():
             log.error(
                 "[Daemon] jobs were abandoned: they run again", extra={"event": "worker.ended"}
             )
             code = code or EXIT_ABANDONED
+        await self._close()
         log.info("[Daemon] ended", extra={"event": "worker.ended"})
         return EXIT_INTERRUPTED if self._interrupted else code
+
+    async def _abandoned(self) -> bool:
+        """Whether jobs were left that no child handed back by itself; they are given back here."""
+        burials = self._watchman.burials
+        if burials is None:
+            return False
+        limit_s = BURIAL_NOW_LIMIT_S if self._hurry.is_set() else BURIAL_LIMIT_S
+        return not await burials.settle(limit_s) or burials.jobs_at_end > 0
 
     async def _gone(self, limit_s: float, unless: asyncio.Event | None = None) -> bool:
         """Waits until no child is left; False after the limit, or when `unless` is set before."""

@@ -74,13 +74,15 @@ class Host:
         self._done_before = 0  # jobs of workers that have ended
         self._busy_at = time.monotonic()
         self._given_up = asyncio.Event()
+        self._living: asyncio.Task[int] | None = None
 
     async def live(self, queues: Mapping[str, int]) -> int:
         """From the app's lifespan to the last goodbye; the exit code. `queues`: slots by name."""
+        self._living = asyncio.current_task()
         ticking = asyncio.create_task(self._tick_on())
         code, abandoned = 0, 0
         try:
-            await self._work_within(queues)
+            await self._work_unless_stopped(queues)
         except* LayoutNewer as group:
             error = _first_of(group)
             assert isinstance(error, LayoutNewer)
@@ -93,6 +95,14 @@ class Host:
             self._pipe.send(Bye(abandoned))
         return EXIT_ABANDONED if abandoned else code
 
+    async def _work_unless_stopped(self, queues: Mapping[str, int]) -> None:
+        try:
+            await self._work_within(queues)
+        except asyncio.CancelledError:
+            # By `stop`, while the app still opened what it needs: it was undone in its own order.
+            if self._state is not ChildState.DRAINING:
+                raise
+
     async def _work_within(self, queues: Mapping[str, int]) -> None:
         self.address = self._app.connection().address
         self._pipe.send(Loaded(self.address.url, self.address.origin, self.prefix))
@@ -100,8 +110,6 @@ class Host:
         lifespan = self._app.lifespan
         try:
             async with nullcontext() if lifespan is None else lifespan(self._app) as shared:
-                if self._state is ChildState.DRAINING:
-                    return  # told to stop while the app opened what it needs
                 self.workers = [self._made(q, redis, slots, shared) for q, slots in queues.items()]
                 self._state = ChildState.RUNNING
                 self.tell_keeps()
@@ -207,6 +215,8 @@ class Host:
             worker.stop()
         if queue:
             return
+        if self._state is ChildState.STARTING and self._living is not None:
+            self._living.cancel()
         self._state = ChildState.DRAINING
         self._send_tick()
         if grace_ms is not None:
@@ -215,9 +225,8 @@ class Host:
 
     def hand_back(self, limit_s: float) -> None:
         """Cancels the handlers, hands their jobs back, and ends; after `limit_s` in any case."""
-        self._state = ChildState.DRAINING
+        self.stop(None)
         for worker in self.workers:
-            worker.stop()
             worker.hand_back()
         asyncio.get_running_loop().call_later(limit_s, self._given_up.set)
 

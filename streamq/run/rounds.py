@@ -14,6 +14,7 @@ from streamq.run.beats import Beats, Outage
 from streamq.run.crew import Crew
 from streamq.run.pipe import Cancelled, Gone
 from streamq.run.process import ChildProcess
+from streamq.run.upkeep import workers_of
 from streamq.run.watch import Sight
 from streamq.store.client import Redis
 from streamq.store.replies import Beaten
@@ -37,6 +38,7 @@ class Rounds:
         on_alone: Callable[[str], None],
     ) -> None:
         self._crew = crew
+        self._duty = duty
         self._lease_s = lease_ms / 1000
         self._hung_s = hung_s
         self._now = asyncio.Event()
@@ -77,14 +79,10 @@ class Rounds:
         await self._beats.close()
 
     async def _round(self) -> None:
-        workers: dict[str, list[WorkerId]] = {}
-        for child in self._crew:
-            # The look comes first: a stopped child must not be kept alive by us.
-            if child.look(self._hung_s()) is not Sight.STOPPED:
-                for queue, ids in child.workers.items():
-                    workers.setdefault(queue, []).extend(ids)
         began = time.monotonic()
         try:
+            async with asyncio.timeout(self._lease_s / 3):
+                workers = await self._workers()
             await self._beats.round(workers)
         except LayoutNewer:
             raise
@@ -95,6 +93,29 @@ class Rounds:
             self._outage.back()
             took_ms = (time.monotonic() - began) * 1000
             self.latency_ms = round(took_ms / max(1, len(self._beats.queues)), 2)
+
+    async def _workers(self) -> dict[str, list[WorkerId]]:
+        """Of each child that is not stopped; the look comes first, a beat would keep it alive."""
+        lives = [c for c in self._crew if c.look(self._hung_s()) is not Sight.STOPPED]
+        found: dict[str, set[WorkerId]] = {}
+        for child in lives:
+            for queue, ids in child.workers.items():
+                found.setdefault(queue, set()).update(ids)
+        for child in lives:
+            # A handler that holds the loop from its very first moment: its worker's id is in Redis
+            # and has not come here.
+            if child.ready is not None and self._is_behind(child):
+                for queue in child.ready.queues:
+                    at = self._beats.link(queue)
+                    untold = await workers_of(at, daemon=self._duty, pid=child.pid)
+                    found.setdefault(queue, set()).update(untold)
+        return {queue: sorted(ids) for queue, ids in found.items()}
+
+    def _is_behind(self, child: ChildProcess) -> bool:
+        """Whether it may have workers that it has not told of."""
+        told = child.workers.values()
+        silent_s = time.monotonic() - child.heard_at
+        return not told or not all(told) or silent_s > self._lease_s / 3
 
     def _heard(self, queue: str, beaten: Beaten) -> None:
         for child in self._crew:

@@ -1,25 +1,40 @@
 """The stacks of an event loop's tasks, as text for a log: what is everybody waiting for?"""
 
 import asyncio
-import traceback
+import types
+from collections.abc import Iterator
 from typing import Final
 
 TASKS_MAX: Final = 200
-FRAMES_MAX: Final = 12
+FRAMES_MAX: Final = 30
 
 
 def stacks_of_tasks() -> str:
     """One paragraph a task of the running loop, the innermost frame last; at most TASKS_MAX."""
     tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name())
-    parts = []
-    for task in tasks[:TASKS_MAX]:
-        lines = [f"{task.get_name()}: {getattr(task.get_coro(), '__qualname__', '?')}"]
-        for frame in task.get_stack(limit=FRAMES_MAX):
-            lines += [
-                f"  {each.filename}:{each.lineno} {each.name}: {each.line}"
-                for each in traceback.extract_stack(frame, limit=1)
-            ]
-        parts.append("\n".join(lines))
+    parts = [
+        "\n  ".join([task.get_name(), *_frames(task.get_coro())]) for task in tasks[:TASKS_MAX]
+    ]
     if len(tasks) > TASKS_MAX:
         parts.append(f"and {len(tasks) - TASKS_MAX} more")
     return "\n".join(parts)
+
+
+def _frames(awaited: object) -> Iterator[str]:
+    """From a coroutine to what it awaits, and so on: a task itself shows only the outermost."""
+    for _ in range(FRAMES_MAX):
+        match awaited:
+            case types.CoroutineType():
+                frame, inner = awaited.cr_frame, awaited.cr_await
+            case types.GeneratorType():
+                frame, inner = awaited.gi_frame, awaited.gi_yieldfrom
+            case types.AsyncGeneratorType():
+                frame, inner = awaited.ag_frame, awaited.ag_await
+            case _:
+                if awaited is not None:
+                    yield f"waits for {type(awaited).__name__}"
+                return
+        if frame is None:
+            return
+        yield f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+        awaited = inner

@@ -15,7 +15,7 @@ from streamq.job import JobState, WorkerId
 from streamq.run.parked import Parked
 from streamq.run.verdict import verdict_of
 from streamq.settings import JobDefaults
-from streamq.store import transitions
+from streamq.store import reads, transitions
 from streamq.store.replies import Beaten, Chore, Verdict
 from streamq.store.scripts import Link
 
@@ -81,6 +81,22 @@ async def beat_queue(
     )
 
 
+async def workers_of(at: Link, *, daemon: str, pid: int) -> set[WorkerId]:
+    """The live workers of one child, as their rows say it. Raises StoreError."""
+    return {
+        seen.id
+        for seen in await reads.workers(at)
+        if seen.live and seen.row.daemon == daemon and seen.row.pid == pid
+    }
+
+
+class Reaping(msgspec.Struct, frozen=True):
+    """What became of a dead worker's jobs: how many there were, and whether that is all."""
+
+    jobs: int
+    done: bool
+
+
 async def reap_worker(
     at: Link,
     worker: WorkerId,
@@ -91,14 +107,15 @@ async def reap_worker(
     cause: str = "its worker was silent for a whole lease",
     await_daemon: bool = False,
     clock: Clock = REAL,
-) -> bool:
-    """Declares a worker dead and brings each of its jobs where it belongs; whether that is done.
+) -> Reaping:
+    """Declares a worker dead and brings each of its jobs where it belongs.
 
     `seen`: the caller saw it die, so nobody judges again. `evidence`: the death, by `cause`, counts
     against the jobs. `await_daemon`: the caller is a daemon between two children, so that none is
     in Redis just now; jobs that only a daemon may run on keep their place, and it comes again.
     """
     verdicts: list[Verdict] = []
+    jobs = 0
     for _ in range(REAP_CALLS_MAX):
         reaped = await transitions.reap(
             at,
@@ -109,9 +126,10 @@ async def reap_worker(
             verdicts=verdicts,
             now_ms=clock.now_ms(),
         )
+        jobs += len(reaped.given_back) + len(verdicts)
         _tell_stalled(at.queue, worker, reaped.given_back, cause)
         if reaped.word != "more":
-            return True
+            return Reaping(jobs, done=True)
         verdicts = [
             verdict_of(doomed, worker=worker, cause=cause, now_ms=reaped.now_ms)
             for doomed in reaped.doomed
@@ -125,8 +143,8 @@ async def reap_worker(
                        "job_id": verdict.doomed.id, "worker": worker},
             )  # fmt: skip
         if reaped.doomed and not verdicts and not reaped.given_back:
-            return False
-    return False
+            break
+    return Reaping(jobs, done=False)
 
 
 def _tell_stalled(queue: str, worker: WorkerId, jobs: Sequence[str], cause: str) -> None:

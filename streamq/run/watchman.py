@@ -36,18 +36,18 @@ class Watchman:
         *,
         daemon: str,
         failed_to_start: Callable[[ChildProcess], None],
+        deserted: Callable[[], None],
     ) -> None:
         self._crew = crew
         self._settings = settings
         self._daemon = daemon
         self._failed_to_start = failed_to_start
+        self._deserted = deserted
         self._memory_kills = MemoryKills(own_memory_events())
         self._killing: set[asyncio.Task[None]] = set()
         self.now = asyncio.Event()
         """Set: look at once."""
         self.burials: Burials | None = None
-        self.abandoned = 0
-        """Jobs that still ran in children when these ended, at the daemon's own end."""
         self._ever_ready = False
 
     async def run(self) -> None:
@@ -65,6 +65,8 @@ class Watchman:
             self._has_ended(child)
         for child in list(self._crew):
             self._look_at(child)
+        if self._crew.deserted:
+            self._deserted()
         for child in self._crew.fill():
             log.info("[Daemon] process %d started", child.pid, extra={"event": "worker.started"})
 
@@ -119,12 +121,13 @@ class Watchman:
         in_order = child.bye is not None and child.returncode == 0
         pause_s = self._crew.vacate(child, died=not in_order)
         self._tell_end(child, death, in_order, pause_s, stacks)
-        if self._crew.closed:
-            self.abandoned += child.tick.busy if child.bye is None else child.bye.abandoned
         if self.burials is not None and child.workers:
             queues = tuple(child.ready.queues) if child.ready else tuple(child.workers)
             self.burials.begin(Body(child.pid, self._daemon, child.workers, queues, death))
-        if child.ready is None and not self._ever_ready and not self._crew.closed:
+        self._ever_ready = self._ever_ready or child.ready is not None
+        # Killed from outside it may do better the next time; by its own doing it will not.
+        hopeless = child.failed is not None or death.evidence or child.returncode > 0
+        if hopeless and not self._ever_ready and not self._crew.closed:
             self._failed_to_start(child)
 
     def _tell_end(
