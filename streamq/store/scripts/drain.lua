@@ -25,8 +25,9 @@ local function drain_line(line)
   end
   local after = '(' .. delivered_until(line)
   local entries = redis.call('XRANGE', stream, after, '+', 'COUNT', limit - looked)
-  local ids, dead = {}, 0
+  local ids, drained, dead = {}, {}, 0
   for i = 1, #entries do
+    drained[i] = entries[i][1]
     local value = entries[i][2][2]
     local id = string.sub(value, 8)
     local record = redis.call('HGET', key.jobs, id)
@@ -40,8 +41,8 @@ local function drain_line(line)
   if #ids > 0 then
     forget(ids)
   end
-  for i = 1, #entries do
-    redis.call('XDEL', stream, entries[i][1])
+  if #entries > 0 then
+    redis.call('XDEL', stream, unpack(drained))
   end
   if dead > 0 then
     redis.call('HINCRBY', key.meta, 'dead', -dead)

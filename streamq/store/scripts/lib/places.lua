@@ -1,14 +1,20 @@
 -- places: where a job stands, found from its record.
 
-local MARKS = 'nrf'
+local heads = {} -- of a member of `delayed`: each line with each mark
+for line in string.gmatch('0123456789:;', '.') do
+  for mark in string.gmatch('nrf', '.') do
+    heads[#heads + 1] = line .. mark
+  end
+end
 
 -- The member of `delayed` that holds the job, and its due time.
 local function delayed_member(id, record)
-  local members = {}
-  for line in string.gmatch('0123456789:;', '.') do
-    for mark in string.gmatch(MARKS, '.') do
-      members[#members + 1] = line .. mark .. string.sub(record, 1, 6) .. id
-    end
+  if redis.call('ZCARD', key.delayed) == 0 then
+    return
+  end
+  local members, tail = {}, string.sub(record, 1, 6) .. id
+  for i = 1, #heads do
+    members[i] = heads[i] .. tail
   end
   local scores = redis.call('ZMSCORE', key.delayed, unpack(members))
   for i = 1, #members do
