@@ -159,7 +159,8 @@ async def clock(patient: Patient) -> AsyncIterator[Finding]:
             "set both by NTP: times given with --at, and those in logs, are this machine's",
         )
     else:
-        yield Finding("clock", Level.OK, f"{length(apart_ms)} from this machine's")
+        apart = "within a millisecond of" if apart_ms < 1 else f"{length(apart_ms)} from"
+        yield Finding("clock", Level.OK, f"Redis's is {apart} this machine's")
 
 
 async def _ask(redis: Redis, *command: Arg) -> Reply:

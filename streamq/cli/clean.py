@@ -9,13 +9,10 @@ from streamq.cli.choose import CALLS_MAX, LIMIT_MAX, jobs_of
 from streamq.cli.console import Console
 from streamq.cli.session import opened
 from streamq.cli.spec import Command, Example, Exit
-from streamq.cli.times import now_ms
 from streamq.durations import to_ms
 from streamq.errors import OutOfRange
 from streamq.job import JobState
 from streamq.operate import BULK_JOBS_MAX
-from streamq.store import reads
-from streamq.store.scripts import Link
 
 AGES: Final[Mapping[JobState, str]] = {
     JobState.COMPLETED: "24h",
@@ -46,13 +43,14 @@ def arguments(parser: ArgumentParser) -> None:
 async def run(args: Namespace, console: Console) -> int:
     state = JobState(args.state)
     age = args.older_than or AGES[state]
-    age_ms = to_ms(age, "--older-than")
+    to_ms(age, "--older-than")  # before anything is asked, and by its name here
     limit = LIMIT_MAX if args.limit is None else args.limit
     if not 1 <= limit <= LIMIT_MAX:
         raise OutOfRange("--limit", args.limit, 1, LIMIT_MAX)
     async with opened(args) as session:
         at = await session.known(args.queue)
-        there = min(limit, await _older(at, state, age_ms))
+        queue = session.queue(at.queue)
+        there = min(limit, await queue.older(state, age))
         of = f"of {at.queue}, older than {age}"
         if args.dry_run:
             console.record({"queue": at.queue, "state": state, "would": there})
@@ -60,7 +58,7 @@ async def run(args: Namespace, console: Console) -> int:
             return Exit.OK
         if there:
             agree(console, f"remove {jobs_of(there, state)} {of}", yes=args.yes)
-        queue, done = session.queue(at.queue), 0
+        done = 0
         for _ in range(CALLS_MAX):
             some = min(limit - done, BULK_JOBS_MAX)
             bulk = await queue.clean(state, older_than=age, limit=some)
@@ -70,11 +68,6 @@ async def run(args: Namespace, console: Console) -> int:
     console.record({"queue": at.queue, "state": state, "done": done})
     console.line(f"{jobs_of(done, state)} {of}, removed")
     return Exit.OK
-
-
-async def _older(at: Link, state: JobState, age_ms: int) -> int:
-    found: int = await reads.ask(at, "ZCOUNT", at.keys.names[state], "-inf", now_ms() - age_ms)
-    return found
 
 
 CLEAN = Command(

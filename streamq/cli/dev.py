@@ -1,10 +1,12 @@
 """`streamq dev`: a Redis of its own, workers, and what they say, until Ctrl-C."""
 
+import asyncio
 import fcntl
 import os
+import signal
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +23,7 @@ from streamq.cli.version import installed
 from streamq.embedded import EmbeddedServer
 from streamq.errors import ConfigError
 from streamq.lookup import DEV_URL_FILE, RedisPlace
-from streamq.run.daemon import run_daemon
+from streamq.run.daemon import DaemonConfig, run_daemon
 from streamq.run.loading import load_app
 from streamq.settings import DEFAULT, Settings
 
@@ -62,9 +64,24 @@ async def run(args: Namespace, console: Console) -> int:
         # What the app was made with is for its processes to know; anything else they are told.
         config = run_verb.config_of(args, target, overrides, None if own else place)
         _greet(console, target, app, about, config.queues or dict.fromkeys(app.queue_names()))
-        code = await run_daemon(config)
-    console.line("streamq dev has ended.")
+        code = await _until_told(config)
+    with suppress(OSError):  # the terminal may be gone
+        console.line("streamq dev has ended.")
+        console.flush()
     return code
+
+
+async def _until_told(config: DaemonConfig) -> int:
+    """The daemon; but a terminal that is closed ends it, as Ctrl-C does.
+
+    By itself it reads its settings anew at HUP: a service has no terminal.
+    """
+    daemon = asyncio.create_task(run_daemon(config))
+    await asyncio.sleep(0)  # its own handlers of signals stand now
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGHUP, os.kill, os.getpid(), signal.SIGTERM
+    )
+    return await daemon
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from streamq.cli.session import Session, opened
 from streamq.cli.spec import Command, Example, Exit
 from streamq.cli.times import ago, length, now_ms
 from streamq.cli.views import WorkerView, encoded, worker_views
-from streamq.control import Order, Word, give_order
+from streamq.control import Word
 from streamq.errors import InvalidInput, StreamqError
 from streamq.errors.wording import did_you_mean
 from streamq.store import reads
@@ -93,7 +93,7 @@ async def _tell(
     found = [view for view in live if view.id == worker]
     if not found:
         raise NoSuchWorker(worker, [view.id for view in live])
-    heard = await give_order(session.redis, session.settings.prefix, Order(word, worker))
+    heard = await session.app.tell(word, worker)
     if not heard:
         raise NobodyHeard(worker, found[0].kind)
     console.record({"worker": worker, "word": word, "heard": heard})

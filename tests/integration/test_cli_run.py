@@ -1,16 +1,20 @@
 """`streamq run` and `streamq dev`: how they start, what they say, how they end."""
 
 import json
+import shlex
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
 from streamq.embedded import EmbeddedServer
+from tests.support import servers
 from tests.support.command_line import CommandLine
 from tests.support.waiting import until
 
@@ -125,6 +129,45 @@ def test_a_start_that_cannot_be_right_is_refused_in_a_sentence(
     assert "Traceback" not in done.err
 
 
+def test_a_name_that_no_worker_knows_is_parked_and_says_what_to_do(line: CommandLine) -> None:
+    line.run("add", "email", "welcmoe", GOOD, "--force", "--id", "a")
+
+    done = line.run("run", "--burst", "-q", "email")
+    parked = line.run("jobs", "email", "--state", "parked", "--json").record()
+
+    said = (
+        "SQ202 email/welcmoe parked: no handler. Did you mean welcome? It runs when a worker that"
+        " knows it starts; see  streamq jobs email --state parked"
+    )
+    assert done.code == 0, done.err
+    assert said in done.err
+    assert parked["reason"] == said
+
+
+def test_a_health_port_that_is_taken_ends_the_start(line: CommandLine) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+
+        done = line.run("run", "-q", "email", "--health-port", str(port))
+
+    assert done.code == 2
+    assert f"SQ602 Port {port} is in use" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_server_that_evicts_is_warned_of_and_worked_with(prefix: str, tmp_path: Path) -> None:
+    with servers.running() as own:
+        with redis.Redis.from_url(own.url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        line = CommandLine(own.url, prefix, tmp_path)
+        line.with_shop()
+
+        done = line.run("run", "--burst", "-q", "email")
+
+    assert done.code == 0, done.err
+    assert "SQ110 Redis may delete jobs: maxmemory-policy is allkeys-lru." in done.err
+
+
 def test_an_app_has_to_be_named(line: CommandLine) -> None:
     (line.folder / "streamq.toml").unlink()
 
@@ -189,8 +232,6 @@ def test_dev_starts_all_of_it_and_tells_how_to_go_on(alone: CommandLine, tmp_pat
 def test_what_dev_says_about_adding_is_a_command_that_adds(
     alone: CommandLine, tmp_path: Path
 ) -> None:
-    import shlex
-
     log = tmp_path / "dev.log"
     with _running(alone, log, "dev", "-q", "email") as process:
         words = shlex.split(log.read_text().partition("streamq add ")[2].splitlines()[0])
@@ -216,6 +257,16 @@ def test_what_dev_was_given_is_there_when_it_starts_again(
         assert process.wait(LIMIT_S) == 0
 
     assert kept.record()["state"] == "delayed"
+
+
+def test_a_terminal_that_is_closed_ends_dev_and_its_server(
+    alone: CommandLine, tmp_path: Path
+) -> None:
+    log = tmp_path / "dev.log"
+    with _running(alone, log, "dev", "-q", "email") as process:
+        process.send_signal(signal.SIGHUP)
+
+        assert process.wait(LIMIT_S) == 0, log.read_text()
 
 
 def test_dev_uses_the_redis_that_is_named_and_starts_none(
