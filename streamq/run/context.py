@@ -16,6 +16,7 @@ from streamq.job import Claim, JobId, Run
 
 LOG_LINE_CHARS = 4_000
 LOG_LINES_PENDING_MAX = 1_000  # said between two turns; further lines are counted and not kept
+PROGRESS_BYTES_MAX = 64 * 1024  # it is written anew each second
 HEADERS_NONE: Mapping[str, str] = {}
 
 
@@ -33,6 +34,11 @@ def _nothing() -> None:
     """Nobody listens yet."""
 
 
+def whole_text(text: str) -> str:
+    """Without half surrogate pairs, which no bytes can carry."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def _moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
@@ -47,6 +53,7 @@ class Context:
         "_progress",
         "_run",
         "_said",
+        "_taken",
         "_tempdir",
         "attempt",
         "attempts",
@@ -84,7 +91,9 @@ class Context:
         """True once the job was cancelled, timed out or lost: a plain function should then end."""
         self._claim = claim
         self._run = run
+        # Written by the handler, on whatever thread it runs; `_taken` is the worker's.
         self._progress: bytes | None = None
+        self._taken: bytes | None = None
         self._lines: list[str] = []
         self._dropped = 0
         self._tempdir: Path | None = None
@@ -118,10 +127,12 @@ class Context:
     def progress(self, value: float | msgspec.Struct) -> _Done:
         """How far it is: 0 to 1, or a Struct of yours. Shown within a second; `await` is optional.
 
-        Raises OutOfRange for a number outside.
+        Raises OutOfRange for a number outside, and for a Struct of more than 64 KiB.
         """
         if isinstance(value, msgspec.Struct):
             raw = msgspec.msgpack.encode(value)
+            if len(raw) > PROGRESS_BYTES_MAX:
+                raise OutOfRange("bytes of progress", len(raw), 0, PROGRESS_BYTES_MAX)
         else:
             if not 0 <= value <= 1:
                 raise OutOfRange("progress", value, 0, 1)
@@ -136,7 +147,7 @@ class Context:
             self._dropped += 1
             return
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._lines.append(f"{stamp} {text[:LOG_LINE_CHARS]}\n")
+        self._lines.append(f"{stamp} {whole_text(text[:LOG_LINE_CHARS])}\n")
         self._said()
 
 
@@ -145,7 +156,7 @@ class Notes:
 
     @staticmethod
     def pending(context: Context) -> bool:
-        return context._progress is not None or bool(context._lines)
+        return context._progress is not context._taken or bool(context._lines)
 
     @staticmethod
     def listen(context: Context, said: Callable[[], None]) -> None:
@@ -155,24 +166,28 @@ class Notes:
     @staticmethod
     def take(context: Context) -> tuple[Run | None, str]:
         """The run with new progress (None: no news) and the new log lines."""
-        progress, context._progress = context._progress, None
-        lines, context._lines = context._lines, []
+        # A thread may say more at any moment: so nothing is swapped for an empty one here.
+        progress = context._progress
+        news = progress is not context._taken
+        if news:
+            context._taken = progress
+            context._run = msgspec.structs.replace(context._run, progress=progress)
+        lines = context._lines[:]
+        del context._lines[: len(lines)]
         if context._dropped:
             lines.append(f"{context._dropped} more lines were not kept\n")
             context._dropped = 0
-        if progress is not None:
-            context._run = msgspec.structs.replace(context._run, progress=progress)
-        return (context._run if progress is not None else None), "".join(lines)
+        return (context._run if news else None), "".join(lines)
 
     @staticmethod
     def put_back(context: Context, run: Run | None, text: str) -> None:
-        if run is not None and context._progress is None:
-            context._progress = run.progress
+        if run is not None and context._taken is run.progress:
+            context._taken = None
         if text:
             context._lines.insert(0, text)
 
     @staticmethod
     def close(context: Context) -> None:
-        """Ends the attempt: the folder goes."""
+        """Nobody uses its folder any more."""
         if context._tempdir is not None:
             shutil.rmtree(context._tempdir, ignore_errors=True)

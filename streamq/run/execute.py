@@ -1,98 +1,51 @@
 """One attempt: decode, call, time out, judge. Hands the worker an `Outcome`, and never raises.
 
 A pipe of small steps: `open` (what is to run, or why nothing is), `call` (the handler, under its
-time limit), `_judge` (what its end came to).
+time limit, and what its end came to: `judge`), and the application's hooks for a failure.
 """
 
 import asyncio
+import contextlib
 import contextvars
+import inspect
 import logging
-import traceback
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from streamq.backoff import Backoff, from_wire
-from streamq.errors import StreamqError, Undecodable
+from streamq.backoff import Backoff, Exponential, from_wire
 from streamq.handlers import Handler, Registry
 from streamq.job import (
     ALONE,
-    ERROR_MESSAGE_CHARS,
-    ERRORS_KEPT,
     NO_RUN,
-    TRACEBACK_CHARS,
-    AttemptError,
+    PRIORITY_MAX,
     Claim,
     End,
     Line,
     Options,
     Outcome,
     Record,
-    Run,
-    added_at_ms,
     line_of,
     unpack,
     unpack_run,
 )
 from streamq.run.context import Context, Notes
+from streamq.run.judge import Attempt, Terms, completed, ended, own_line, unrun
 from streamq.settings import JobDefaults
-from streamq.verdicts import Fail, Snooze
+from streamq.verdicts import Fail
 
 log = logging.getLogger("streamq.worker")
 
-RESULT_BYTES_MAX = 64 * 1024  # a larger result is not kept, and the job's log says so
 UNKNOWN_DELAY_MS = 1_000  # a name that another worker knows comes again after this
+HOOKS_LIMIT_S = 30.0  # for all of the hooks of one failure: the job keeps its slot meanwhile
+LAST_RESORT = Exponential(5_000)
+"""The backoff of a job when its own raised, and its queue's too: this one cannot."""
 
 CallNext = Callable[[], Awaitable[object]]
 Middleware = Callable[[Context, CallNext], Awaitable[object]]
 OnFailed = Callable[[Context, BaseException], Awaitable[None]]
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """What holds for one job: its own word, else its handler's, else its queue's."""
-
-    attempts: int
-    backoff: Backoff
-    timeout_ms: int | None
-    line: Line
-    keep: bool
-
-
-class Attempt:
-    """A claim that runs: what it is, and why it was told to end (`why`), if it was.
-
-    `why`: cancelled, removed, released (handed back), lost (the lease is not ours any more).
-    """
-
-    __slots__ = ("claim", "context", "handler", "record", "run", "task", "terms", "thread", "why")
-
-    def __init__(
-        self,
-        claim: Claim,
-        record: Record,
-        run: Run,
-        handler: Handler,
-        terms: Terms,
-        context: Context,
-    ) -> None:
-        self.claim = claim
-        self.record = record
-        self.run = run
-        self.handler = handler
-        self.terms = terms
-        self.context = context
-        self.task: asyncio.Task[None] | None = None
-        self.thread: asyncio.Future[object] | None = None
-        self.why = ""
-
-    def end(self, why: str) -> None:
-        """Tells the attempt to end; the first reason stays, but for a lost lease, which wins."""
-        if not self.why or why == "lost":
-            self.why = why
-        self.context.cancelled = True
-        if self.task is not None:
-            self.task.cancel()
 
 
 class Executor:
@@ -122,23 +75,27 @@ class Executor:
         self._known_elsewhere = known_elsewhere
         self._terms: dict[str, Terms] = {}
 
+    # -- before the handler
+
     def open(self, claim: Claim) -> Attempt | Outcome:
         """What is to run; or the outcome of a claim that is not to run, with its reason."""
+        run = NO_RUN
         try:
-            assert claim.record is not None
-            record, run = unpack(claim.record), unpack_run(claim.run)
+            run = unpack_run(claim.run)
+            record = _read(claim)
+            options = record.options
+            handler = self._handlers.find(self._queue, record.name)
+            terms = None if handler is None else self._terms_of(handler, options, claim.line)
         except (msgspec.MsgspecError, ValueError) as error:
-            return _unrun(claim, End.PARKED, NO_RUN, f"undecodable: {error}", "parked")
+            return unrun(claim, End.PARKED, run, f"undecodable: {error}", "parked")
         if claim.mark == "f":
             run = msgspec.structs.replace(run, attempts=0, reason="")
-        options = record.options
         if options.expires_at_ms is not None and options.expires_at_ms <= self._now_ms():
-            return _unrun(claim, End.FAILED, run, "expired", "expired", record.name)
-        handler = self._handlers.find(self._queue, record.name)
-        if handler is None:
+            label = "unknown" if handler is None else handler.label
+            return unrun(claim, End.FAILED, run, "expired", "expired", label)
+        if handler is None or terms is None:
             reason = str(self._handlers.missing(self._queue, record.name))
-            return _unrun(claim, End.PARKED, run, reason, "unknown", record.name)
-        terms = self._terms_of(handler, options, claim.line)
+            return unrun(claim, End.PARKED, run, reason, "unknown", record.name)
         context = Context(
             claim,
             run,
@@ -160,12 +117,13 @@ class Executor:
             end=End.RETRY,
             run=None,
             delay_ms=UNKNOWN_DELAY_MS,
-            line=_own_line(outcome.claim),
+            line=own_line(outcome.claim),
             name="unknown",
             count="unknown",
         )
 
     def _terms_of(self, handler: Handler, options: Options, line: Line) -> Terms:
+        """Raises InvalidBackoff for a stored policy that nobody can read."""
         plain = self._terms.get(handler.name)
         if plain is None:
             plain = self._terms[handler.name] = self._plain_terms(handler)
@@ -191,32 +149,55 @@ class Executor:
             keep=True if handler.keep is None else handler.keep,
         )
 
+    # -- the handler
+
     async def call(self, attempt: Attempt) -> Outcome | None:
         """Runs the handler and judges its end; None if the lease was lost."""
-        handler, context = attempt.handler, attempt.context
-        outcome: Outcome | None
-        try:
-            payload = handler.codec.decode(attempt.record.data, self._queue, context.name)
-            run = handler.coroutine
-            if run is None or self._middleware or attempt.terms.timeout_ms is not None:
-                result = await self._timed(attempt, payload)
-            # The plain case has no frame: at 50,000 jobs/s each layer of calls would show.
-            elif handler.takes_context:
-                result = await run(payload, context)
-            else:
-                result = await run(payload)
-            outcome = self._completed(attempt, result)
-        except asyncio.CancelledError as error:
-            outcome = self._ended(attempt, error)
-        # The first of the three places: whatever a handler raises is an outcome. SystemExit too:
-        # a handler must not stop the process that runs its neighbours.
-        except (Exception, SystemExit) as error:
-            # Told to end, and ended by an error of its own making: it was told all the same.
-            outcome = self._ended(attempt, error) if attempt.why else self._judge(attempt, error)
-        Notes.close(context)
-        if outcome is not None and outcome.end is End.FAILED:
+        context, handler = attempt.context, attempt.handler
+        backoffs: Iterator[Backoff] | None = None
+        backoff: Backoff | None = None
+        outcome: Outcome | None = None
+        while True:
+            try:
+                if backoff is None:
+                    attempt.begin()
+                    payload = handler.codec.decode(attempt.record.data, self._queue, context.name)
+                    run = handler.coroutine
+                    if run is None or self._middleware or attempt.terms.timeout_ms is not None:
+                        result = await self._timed(attempt, payload)
+                    # The plain case has no frame: at 50,000 jobs/s each layer of calls would show.
+                    elif handler.takes_context:
+                        result = await run(payload, context)
+                    else:
+                        result = await run(payload)
+                    attempt.in_handler = False
+                    outcome = completed(attempt, result, self._now_ms())
+                else:
+                    outcome = ended(attempt, backoff, self._now_ms())
+                break
+            except (KeyboardInterrupt, GeneratorExit):
+                raise  # the process ends, or the loop: nobody would hand in what it came to
+            # The first of the three places: whatever a handler raises is an outcome. SystemExit
+            # too: a handler must not stop the process that runs its neighbours. And so is what
+            # its backoff raises; then its queue's holds.
+            except BaseException as raised:
+                attempt.in_handler = False
+                if backoffs is None:
+                    attempt.error, backoffs = raised, self._backoffs(attempt)
+                else:
+                    context.log(f"the backoff raised {type(raised).__name__}; another is used")
+                backoff = next(backoffs)
+        if outcome is not None and outcome.end is End.FAILED and self._on_failed:
             await self._tell_failed(attempt, outcome)
+        if context._tempdir is not None:
+            self._clear_up(attempt)
         return outcome
+
+    def _backoffs(self, attempt: Attempt) -> Iterator[Backoff]:
+        """The job's own; and, as one may raise, those in its stead."""
+        yield attempt.terms.backoff
+        yield self._defaults.backoff
+        yield LAST_RESORT
 
     async def _timed(self, attempt: Attempt, payload: object) -> object:
         """The handler in its frame, within its time."""
@@ -253,120 +234,45 @@ class Executor:
             return await handler.coroutine(*args)
         loop, frame = asyncio.get_running_loop(), contextvars.copy_context()
         attempt.thread = loop.run_in_executor(
-            self._threads, lambda: frame.run(handler.function, *args)
+            self._threads, lambda: frame.run(_called, handler.function, args)
         )
         # A thread that outlives its attempt has nobody who asks for its error.
         attempt.thread.add_done_callback(lambda f: f.cancelled() or f.exception())
         # Shielded: a thread cannot be cancelled, and its slot stays taken until it ends.
-        return await asyncio.shield(attempt.thread)
+        result = await asyncio.shield(attempt.thread)
+        # An async function behind a decorator that is not: all it did so far is to be called.
+        return await result if inspect.isawaitable(result) else result
 
-    def _completed(self, attempt: Attempt, result: object) -> Outcome | None:
-        if attempt.why == "lost":
-            return None
-        packed = None if result is None else _packed_result(attempt, result)
-        return self._outcome(attempt, End.COMPLETED, "completed", result=packed)
-
-    def _ended(self, attempt: Attempt, error: BaseException) -> Outcome | None:
-        """It was told to end, or cancelled: by whom decides what the attempt came to."""
-        if attempt.why == "lost":
-            return None
-        if attempt.why == "released":
-            run, lines = Notes.take(attempt.context)
-            return Outcome(
-                attempt.claim, End.RELEASED, run, name=attempt.handler.label, log=lines,
-                count="released",
-            )  # fmt: skip
-        if attempt.why in ("cancelled", "removed"):
-            return self._outcome(attempt, End.FAILED, "cancelled", reason="cancelled")
-        # The handler cancelled itself: an error like any other.
-        return self._judge(attempt, RuntimeError(f"the handler was cancelled from within: {error}"))
-
-    def _judge(self, attempt: Attempt, error: BaseException) -> Outcome:
-        """What an error means: later without counting, parked, failed now, again, or given up."""
-        if isinstance(error, Snooze):
-            run, lines = Notes.take(attempt.context)
-            return Outcome(
-                attempt.claim, End.RETRY, run or attempt.run, delay_ms=error.after_ms,
-                line=attempt.terms.line, name=attempt.handler.label, log=lines, count="snoozed",
-            )  # fmt: skip
-        if isinstance(error, Undecodable):
-            return self._outcome(attempt, End.PARKED, "parked", reason=str(error), used=False)
-        count = "timeout" if isinstance(error, TimeoutError) else "retried"
-        if isinstance(error, Fail):
-            return self._outcome(attempt, End.FAILED, "failed", error=error, reason=error.reason)
-        delay_ms: int | None = None
-        if attempt.context.attempt < attempt.terms.attempts:
-            delay_ms = self._delay_ms(attempt, error)
-        if delay_ms is not None:
-            return self._outcome(attempt, End.RETRY, count, error=error, delay_ms=delay_ms)
-        return self._outcome(
-            attempt, End.FAILED, "timeout" if count == "timeout" else "failed", error=error,
-            reason=f"{type(error).__name__}: {error}",
-        )  # fmt: skip
-
-    def _delay_ms(self, attempt: Attempt, error: BaseException) -> int | None:
-        try:
-            plain = error if isinstance(error, Exception) else RuntimeError(str(error))
-            return attempt.terms.backoff.delay_ms(attempt.context.attempt, plain)
-        except (StreamqError, ArithmeticError, TypeError, ValueError, LookupError) as fault:
-            # A faulty callable must not lose the job: the queue's own policy holds.
-            attempt.context.log(f"the backoff raised {fault!r}; the queue's policy is used")
-            return self._defaults.backoff.delay_ms(
-                attempt.context.attempt, RuntimeError(str(error))
-            )
-
-    def _outcome(
-        self,
-        attempt: Attempt,
-        end: End,
-        count: str,
-        *,
-        error: BaseException | None = None,
-        reason: str = "",
-        result: bytes | None = None,
-        delay_ms: int | None = None,
-        used: bool = True,
-    ) -> Outcome:
-        claim, before, now = attempt.claim, attempt.run, self._now_ms()
-        lines = Notes.take(attempt.context)[1] if Notes.pending(attempt.context) else ""
-        errors = before.errors
-        if error is not None:
-            errors = (*errors, error_of(error, attempt.context.attempt, now, claim.worker))
-        run = Run(
-            before.attempts + used,
-            claim.claimed_at_ms,
-            now if end is not End.RETRY else 0,
-            claim.worker,
-            reason[:ERROR_MESSAGE_CHARS] if reason else reason,
-            result,
-            attempt.context._run.progress,
-            errors[-ERRORS_KEPT:] if errors else errors,
-        )
-        due_ms = int(claim.entry.partition(b"-")[0])
-        return Outcome(
-            claim,
-            end,
-            run,
-            delay_ms,
-            attempt.terms.line,
-            attempt.why != "removed" and (attempt.terms.keep or end is not End.COMPLETED),
-            attempt.handler.label,
-            lines,
-            count,
-            "" if error is None else type(error).__name__,
-            max(0, claim.claimed_at_ms - due_ms),
-            max(0, now - claim.claimed_at_ms),
-            max(0, now - added_at_ms(claim.record)) if claim.record else 0,
-        )
+    # -- after it
 
     async def _tell_failed(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Calls the application's hooks; one that raises is told in the job's log, no more."""
+        """Calls the application's hooks; one that raises is told in the log, no more."""
         run = outcome.run or NO_RUN
-        cause = Fail(run.errors[-1].message if run.errors else run.reason)
-        hooks = (hook(attempt.context, cause) for hook in self._on_failed)
-        for raised in await asyncio.gather(*hooks, return_exceptions=True):
-            if isinstance(raised, BaseException):
-                log.error("on_failed of job %s raised %r", attempt.claim.id, raised)
+        # Of one that was told to end, the error is only how it did.
+        error = Fail(run.reason) if attempt.why or attempt.error is None else attempt.error
+        hooks = [asyncio.create_task(_hooked(h, attempt.context, error)) for h in self._on_failed]
+        ends_at = time.monotonic() + HOOKS_LIMIT_S
+        late = set(hooks)
+        while late and (left_s := ends_at - time.monotonic()) > 0:
+            # A cancel that comes now comes too late; the hooks are not to suffer from it.
+            with contextlib.suppress(asyncio.CancelledError):
+                _, late = await asyncio.wait(late, timeout=left_s)
+        for hook in hooks:
+            if hook in late:
+                hook.cancel()
+                log.error("on_failed of job %s took over %g s", attempt.claim.id, HOOKS_LIMIT_S)
+            elif not hook.cancelled() and (raised := hook.exception()) is not None:
+                log.error(
+                    "on_failed of job %s raised %s", attempt.claim.id, type(raised).__name__,
+                    exc_info=raised,
+                )  # fmt: skip
+
+    def _clear_up(self, attempt: Attempt) -> None:
+        """The attempt's folder goes; if a thread goes on in it, with the thread."""
+        if attempt.thread is None or attempt.thread.done():
+            Notes.close(attempt.context)
+        else:
+            attempt.thread.add_done_callback(lambda _: Notes.close(attempt.context))
 
 
 class _Frame:
@@ -379,72 +285,32 @@ class _Frame:
         return self._middleware(self._context, self._next)
 
 
+def _called(function: Callable[..., object], args: tuple[object, ...]) -> object:
+    """Calls a plain function, on its thread."""
+    try:
+        return function(*args)
+    except StopIteration as error:
+        # A future cannot hold one: whoever waits for it would wait for ever.
+        raise RuntimeError("the handler raised StopIteration") from error
+
+
+async def _hooked(hook: OnFailed, context: Context, error: BaseException) -> None:
+    try:
+        await hook(context, error)
+    except (SystemExit, KeyboardInterrupt) as raised:
+        # Out of a task of its own it would stop the loop.
+        raise RuntimeError(f"it raised {type(raised).__name__}") from raised
+
+
 _PLAIN = Options()
-_encode = msgspec.msgpack.Encoder().encode
 
 
-def _packed_result(attempt: Attempt, result: object) -> bytes | None:
-    """The result as bytes; one that cannot be kept is said in the job's log; the work was done."""
-    try:
-        packed = _encode(result)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        attempt.context.log(f"the result was not kept: {error}")
-        return None
-    if len(packed) > RESULT_BYTES_MAX:
-        attempt.context.log(
-            f"the result was not kept: {len(packed)} bytes, at most {RESULT_BYTES_MAX} are"
-        )
-        return None
-    return packed
-
-
-def error_of(error: BaseException, attempt: int, at_ms: int, worker: str) -> AttemptError:
-    """An error as the job's run keeps it: its end is where the cause stands, so the head is cut."""
-    text = "".join(traceback.format_exception(error))
-    return AttemptError(
-        attempt=attempt,
-        type=type(error).__name__,
-        message=_clean(str(error))[:ERROR_MESSAGE_CHARS],
-        traceback=_clean(text)[-TRACEBACK_CHARS:],
-        at_ms=at_ms,
-        worker=worker,
-    )
-
-
-def _clean(text: str) -> str:
-    """Without half surrogate pairs, which msgpack cannot carry."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _own_line(claim: Claim) -> Line:
-    """Where a job that did not run goes again: a given-back one has lost its line's name."""
-    if claim.line != "0":
-        return claim.line
-    try:
-        assert claim.record is not None
-        return line_of(unpack(claim.record).options.priority)
-    except (msgspec.MsgspecError, ValueError):
-        return line_of(None)
-
-
-def _unrun(
-    claim: Claim, end: End, run: Run, reason: str, count: str, name: str = "unknown"
-) -> Outcome:
-    """The outcome of a claim that no handler saw: no attempt is used."""
-    kept = msgspec.structs.replace(
-        run,
-        claimed_at_ms=claim.claimed_at_ms,
-        finished_at_ms=claim.claimed_at_ms if end is End.FAILED else 0,
-        reason=reason[:ERROR_MESSAGE_CHARS],
-    )
-    return Outcome(claim, end, kept, name=name, count=count)
-
-
-def flagged(outcome: Outcome, flag: str) -> Outcome:
-    """The outcome of a job that an operator cancelled ("c") or removed ("r") while it ran."""
-    if flag == "r":
-        return msgspec.structs.replace(outcome, end=End.FAILED, keep=False, count="cancelled")
-    if outcome.end is End.COMPLETED:
-        return outcome  # too late: it is done
-    run = msgspec.structs.replace(outcome.run or NO_RUN, reason="cancelled")
-    return msgspec.structs.replace(outcome, end=End.FAILED, run=run, count="cancelled")
+def _read(claim: Claim) -> Record:
+    """The record of a claim. Raises MsgspecError or ValueError for one that nobody can read."""
+    assert claim.record is not None
+    record = unpack(claim.record)
+    priority = record.options.priority
+    if priority is not None and not 1 <= priority <= PRIORITY_MAX:
+        # It would name a line that there is not, and no script could go on.
+        raise ValueError(f"priority {priority} is not 1 to {PRIORITY_MAX}")
+    return record

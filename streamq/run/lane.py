@@ -7,8 +7,9 @@ missing. Hands claims to `start`, gets outcomes back by `settle`.
 
 import asyncio
 import logging
+import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 
@@ -24,29 +25,27 @@ from streamq.errors import (
     StoreFull,
     WrongState,
 )
-from streamq.job import Claim, End, JobId, Outcome, WorkerId
-from streamq.run.context import Notes
-from streamq.run.execute import Attempt, flagged
+from streamq.job import GIVEN_BACK, Claim, JobId, Outcome, WorkerId
+from streamq.run.judge import Attempt, released
+from streamq.run.outbox import Outbox
 from streamq.settings import JobDefaults
 from streamq.stats import tally
 from streamq.store import transitions
 from streamq.store.mending import repair_queue
-from streamq.store.replies import Note, Recheck, Turn
+from streamq.store.replies import Turn
 from streamq.store.scripts import Link
 
 log = logging.getLogger("streamq.worker")
 
-OUTCOMES_BYTES_MAX = 1 << 20  # of runs handed in with one turn
 RECHECKS_MAX = 20  # of one turn: each takes at least one outcome out of it
 PAUSE_MIN_S = 0.05  # after a turn that Redis could not take
 PAUSE_MAX_S = 2.0
-NOTES_EVERY_S = 1.0  # what running jobs said reaches Redis within this
+NOTES_EVERY_S = 0.8  # what running jobs said is handed in after this, and in Redis within 1 s
 SHY_S = 5.0  # see docs/design.md, "Waiting"
 NO_TIMER_S = 3600.0  # a lane that does not sleep for its worker is nudged when there is work
 ALONE_LOOK_S = 0.5  # nothing wakes the suspects' process; it lives for ALONE_IDLE_S without one
 ALONE_IDLE_S = 5.0
-
-_RUN_BYTES_EACH_ERROR = 10_500  # message and traceback at their limits
+REPAIR_EVERY_S = 60.0  # by one lane: a fault that repeats itself must not walk the queue each time
 
 
 class LaneConfig(msgspec.Struct, frozen=True):
@@ -71,19 +70,19 @@ class Lane:
         slots: int,
         *,
         clock: Clock,
+        note_queue: Callable[[], Awaitable[None]],
         start: Callable[["Lane", Claim], None],
         on_turn: Callable[["Lane"], None],
     ) -> None:
         self._link = link
         self._config = config
         self._clock = clock
+        self._note_queue = note_queue
         self._start = start
         self._on_turn = on_turn
         self._turn = 0
         self._generation: int | None = None
-        self._outcomes: list[Outcome] = []
-        self._in_hand: list[Outcome] = []  # of the turn under way
-        self._honoured: set[JobId] = set()
+        self._outbox = Outbox()
         self._nudged = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._shy_until = 0.0
@@ -91,6 +90,7 @@ class Lane:
         self._alone_since = clock.monotonic()
         self._offset_ms = 0.0  # Redis's clock less ours
         self._lost = 0
+        self._repaired_at = -math.inf
         self.id = WorkerId("")
         self.running: dict[JobId, Attempt] = {}
         self.opening: dict[JobId, Claim] = {}
@@ -116,9 +116,18 @@ class Lane:
         """Ends the lane's sleep: there is a reason for a turn."""
         self._nudged.set()
 
+    def begin(self, claim: Claim) -> None:
+        """A claim to its attempt; or back at once, if it came after `stop`."""
+        if self.stopping:
+            self.settle(released(claim))
+            return
+        if claim.id in self.running:
+            self._lose({claim.id})  # it was taken from us without our knowing, and given again
+        self._start(self, claim)
+
     def settle(self, outcome: Outcome) -> None:
         """Takes an outcome for the next turn."""
-        self._outcomes.append(outcome)
+        self._outbox.put(outcome)
         self._nudged.set()
 
     def freed(self, thread: asyncio.Future[object]) -> None:
@@ -155,7 +164,7 @@ class Lane:
 
     @property
     def idle(self) -> bool:
-        return not (self.running or self.opening or self._outcomes or self.zombies)
+        return not (self.running or self.opening or self._outbox or self.zombies)
 
     @property
     def takes_given_back(self) -> bool:
@@ -167,9 +176,12 @@ class Lane:
     async def run(self) -> None:
         """Take jobs and settle them, turn by turn, until told to stop and nothing runs.
 
-        Raises LayoutNewer; any other trouble with Redis is waited out.
+        Raises LayoutNewer; any other trouble with Redis is waited out. May be called again after
+        an error that nobody foresaw: what it holds is asked of Redis first.
         """
-        await self._until_registered()
+        self._generation = None
+        if not self.id:
+            await self._until_registered()
         if not self.id:
             return
         told_to_stop = False
@@ -178,7 +190,7 @@ class Lane:
             # The turn after `stop` goes out at once: it gives back the timer, and asks for nothing.
             told_to_stop = self.stopping
             look_again_ms = await self._one_turn()
-            if not self._outcomes:
+            if not self._outbox:
                 await self._sleep(look_again_ms)
             if self._config.alone:
                 self._alone_for_long()
@@ -208,7 +220,7 @@ class Lane:
 
     async def _one_turn(self) -> int:
         """One turn, whatever it takes; when to look again, in ms."""
-        pause_s = PAUSE_MIN_S
+        pause_s = 0.0
         resync_first = False
         while True:
             try:
@@ -220,51 +232,46 @@ class Lane:
                 raise
             except Gone:
                 await self._begin_anew()
-            except (StaleTurn, OutcomeUnknown) as error:
-                log.debug("resync of %s: %s", self.id, error)
-                resync_first = True
             except ScriptFault as error:
-                log.error("%s", error)
-                await self._repair()
-                resync_first = True
-                pause_s = PAUSE_MAX_S
-                await asyncio.sleep(pause_s)
+                await self._repair(error)
+                resync_first, pause_s = True, PAUSE_MAX_S
             except StoreError as error:
                 # Away, loading, read-only, full: outcomes are kept, and handlers go on.
                 log.debug("turn of %s waits: %s", self.id, error)
                 resync_first = not isinstance(error, NotApplied | StoreFull)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, PAUSE_MAX_S)
+                if self.stopping and self.idle:
+                    return 0  # what Redis does not answer to cannot be told goodbye
+                if pause_s == 0 and isinstance(error, OutcomeUnknown | StaleTurn):
+                    pause_s = PAUSE_MIN_S  # once at once: a reply that was lost, no more
+                    continue
+            await asyncio.sleep(pause_s)
+            pause_s = max(PAUSE_MIN_S, min(pause_s * 2, PAUSE_MAX_S))
 
     async def _step(self) -> int:
         """Hands in what there is, asks for what is free. Outcomes go only when they are taken."""
-        # Swapped out before the call, not after: one that finishes meanwhile belongs to the next.
-        self._in_hand = self._next_outcomes()
-        del self._outcomes[: len(self._in_hand)]
-        notes = self._take_notes()
+        self._notes_due = False
+        self._outbox.take(self.running.values())
         try:
-            turn = await self._settled(notes)
+            turn = await self._settled()
         except BaseException:
-            self._outcomes[:0] = self._in_hand
-            for note in notes:
-                if (attempt := self.running.get(note.claim.id)) is not None:
-                    Notes.put_back(attempt.context, note.run, note.log)
+            self._outbox.put_back(self.running)
             raise
-        self._honoured.clear()
+        self._outbox.taken()
         self._offset_ms = turn.now_ms - self._clock.monotonic() * 1000
         self.turned_at = self._clock.monotonic()
-        for claim in turn.claims:
-            word = turn.flagged.get(claim.id)
-            self._start(self, claim if word is None else _flag(claim))
+        for claim in turn.claims if not turn.flagged else _marked(turn):
+            self.begin(claim)
         self._on_turn(self)
-        return 0 if self._outcomes else turn.look_again_ms
+        return 0 if self._outbox else turn.look_again_ms
 
-    async def _settled(self, notes: Sequence[Note]) -> Turn:
+    async def _settled(self) -> Turn:
         """The turn, taken: what Redis refuses of the batch is left out, and it is sent again."""
-        asked = self.free_slots
+        box = self._outbox
+        # Outcomes that have to wait for a later turn still hold a lease each.
+        asked = max(0, self.free_slots - len(box))
         for _ in range(RECHECKS_MAX):
             number = self._turn + 1
-            counters = tally(self._in_hand) if self._in_hand else {}
+            counters = tally(box.in_hand) if box.in_hand else {}
             if self._lost:
                 counters = {**counters, "lease_lost": self._lost}
             reply = await transitions.step(
@@ -273,9 +280,9 @@ class Lane:
                 number,
                 slots=asked,
                 share=self._share(),
-                outcomes=self._in_hand,
-                notes=notes,
-                honoured=self._honoured,
+                outcomes=box.in_hand,
+                notes=box.notes,
+                honoured=box.honoured,
                 counters=counters,
                 waits=self.waits and not self.stopping,
                 shy=self._clock.monotonic() < self._shy_until,
@@ -290,52 +297,14 @@ class Lane:
                 self.hungry = len(reply.claims) < asked
                 self.filled = asked > 0 and not self.hungry
                 return reply
-            notes = self._rechecked(reply, notes)
+            self._lost += len(reply.refused)
+            self._lose(box.recheck(reply, self.now_ms()))
         raise OutcomeUnknown("step", "it was refused again and again")
-
-    def _rechecked(self, reply: Recheck, notes: Sequence[Note]) -> list[Note]:
-        """The batch without what is not ours any more, and with operators' flags obeyed."""
-        self._lose(reply.refused)
-        kept = []
-        for outcome in self._in_hand:
-            job = outcome.claim.id
-            if job in reply.refused:
-                continue
-            if job in reply.flagged:
-                outcome = flagged(outcome, reply.flagged[job])
-                self._honoured.add(job)
-            kept.append(outcome)
-        self._in_hand = kept
-        return [n for n in notes if n.claim.id not in reply.refused]
-
-    def _next_outcomes(self) -> list[Outcome]:
-        """As many as one turn may carry; at least one, if there is one."""
-        batch: list[Outcome] = []
-        size = 0
-        for outcome in self._outcomes[: transitions.OUTCOMES_MAX]:
-            run = outcome.run
-            if run is not None and (run.errors or run.result is not None):
-                size += len(run.errors) * _RUN_BYTES_EACH_ERROR
-                size += 0 if run.result is None else len(run.result)
-                if size > OUTCOMES_BYTES_MAX and batch:
-                    break
-            batch.append(outcome)
-        return batch
-
-    def _take_notes(self) -> list[Note]:
-        self._notes_due = False
-        notes: list[Note] = []
-        for attempt in self.running.values():
-            if len(notes) >= transitions.OUTCOMES_MAX:
-                break
-            if Notes.pending(attempt.context):
-                run, text = Notes.take(attempt.context)
-                notes.append(Note(attempt.claim, run, text))
-        return notes
 
     def _share(self) -> int:
         """Of the jobs that were given back it holds a tenth of its slots, at least one."""
-        held = sum(a.claim.line == "0" for a in self.running.values())
+        held = sum(a.claim.line == GIVEN_BACK for a in self.running.values())
+        held += sum(c.line == GIVEN_BACK for c in self.opening.values())
         return max(0, max(1, self.slots // 10) - held)
 
     # -- identity ----------------------------------------------------------------------------
@@ -349,6 +318,7 @@ class Lane:
             # A register without an answer is not repeated: a late copy of it would raise the dead.
             worker = WorkerId(secrets.token_hex(6))
             try:
+                await self._note_queue()
                 now = await transitions.register(
                     self._link,
                     worker,
@@ -361,8 +331,9 @@ class Lane:
             except LayoutNewer:
                 raise
             except ScriptFault as error:
-                log.error("%s", error)
-                await self._repair()
+                await self._repair(error)
+                if self.stopping:
+                    return
             except (WrongState, StoreError) as error:
                 log.debug("register of %s: %s", worker, error)
                 if self.stopping:
@@ -379,32 +350,34 @@ class Lane:
         log.warning(
             "worker %s of %s was declared dead; it registers anew", self.id, self._link.queue
         )
-        self._lose(frozenset(self.running) | {o.claim.id for o in self._outcomes})
+        self._lost += len(self._outbox.drop({claim.id for claim in self._outbox.claims}))
+        self._lost += len(self.running) + len(self.opening)
+        self._lose({*self.running, *self.opening})
         await self._until_registered()
 
     async def _resync(self) -> None:
         """What is really held: outcomes of other leases are dropped, unknown claims are started."""
-        held = [a.claim for a in self.running.values()] + [o.claim for o in self._outcomes]
+        held = [a.claim for a in self.running.values()] + self._outbox.claims
         held += self.opening.values()
         self._turn += 1  # any number above the stored one: a late copy of an earlier step is stale
         found, generation = await transitions.resync(
             self._link, self.id, self._turn, held, now_ms=self._clock.now_ms()
         )
         self._generation = generation
-        self._lose(found.lost)
+        self._lost += len(found.lost)
+        # An outcome and an attempt of one job: the outcome's lease is the older one.
+        self._lose(found.lost - self._outbox.drop(found.lost))
         for claim in found.claims:
-            self._start(self, claim)
+            self.begin(claim)
 
-    def _lose(self, jobs: frozenset[JobId]) -> None:
-        """These leases are not ours: their attempts end, and their outcomes go."""
+    def _lose(self, jobs: Collection[JobId]) -> None:
+        """The leases of these are not ours: their attempts end, and keep their slots until then."""
         for job in jobs:
-            self._lost += 1
+            self.opening.pop(job, None)
             if (attempt := self.running.pop(job, None)) is not None:
                 log.warning("job %s: the lease is lost, its attempt ends", job)
                 self.zombies.add(attempt)
                 attempt.end("lost")
-        if jobs:
-            self._outcomes = [o for o in self._outcomes if o.claim.id not in jobs]
 
     async def _leave(self) -> None:
         """The row goes, and the consumer: nothing is held. No answer: the reaper does it."""
@@ -417,7 +390,14 @@ class Lane:
         except StoreError as error:
             log.debug("leaving of %s: %s", self.id, error)
 
-    async def _repair(self) -> None:
+    async def _repair(self, fault: ScriptFault) -> None:
+        """Puts right what a torn script left; said, and done, once a minute at most."""
+        now = self._clock.monotonic()
+        if now - self._repaired_at < REPAIR_EVERY_S:
+            log.debug("%s", fault)
+            return
+        self._repaired_at = now
+        log.error("%s", fault)
         try:
             mended = await repair_queue(self._link)
         except StoreError as error:
@@ -426,10 +406,9 @@ class Lane:
             log.warning("queue %s: %d items were put right", self._link.queue, mended.total)
 
 
-def _flag(claim: Claim) -> Claim:
-    return msgspec.structs.replace(claim, cancelled=True)
-
-
-def abandoned(attempt: Attempt) -> Outcome:
-    """The outcome of an attempt that does not end in time at a shutdown: handed back as it is."""
-    return Outcome(attempt.claim, End.RELEASED, name=attempt.handler.label, count="released")
+def _marked(turn: Turn) -> list[Claim]:
+    """The turn's claims; those that an operator cancelled or removed meanwhile are marked."""
+    return [
+        msgspec.structs.replace(claim, cancelled=True) if claim.id in turn.flagged else claim
+        for claim in turn.claims
+    ]

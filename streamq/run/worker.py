@@ -11,20 +11,21 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from streamq.app import App
 from streamq.clock import REAL, Clock
-from streamq.errors import StoreError
+from streamq.errors import LayoutNewer, StoreError
 from streamq.handlers import known_by
 from streamq.job import Claim, End, JobId, Outcome, WorkerId
 from streamq.run.context import Notes
-from streamq.run.execute import Attempt, Executor
-from streamq.run.lane import Lane, LaneConfig, abandoned
-from streamq.store.client import Redis, Wire
+from streamq.run.execute import Executor
+from streamq.run.judge import Attempt, released
+from streamq.run.lane import Lane, LaneConfig
+from streamq.store.client import ErrorReply, Redis, Wire
 from streamq.store.keys import keys_of
 from streamq.store.reads import WorkerRow, ask, note_queue, workers
 from streamq.store.scripts import link
@@ -36,6 +37,7 @@ SLEEP_MAX_S = 60.0  # of one blocking pop; no more than the timer's longest time
 POP_PAUSE_S = 1.0  # after a pop that Redis could not take
 FLEET_GOOD_FOR_S = 1.0  # how long the names that other workers list are taken for known
 ABANDON_AFTER_S = 3.0  # a cancelled handler that does not end is handed back all the same
+FAULT_PAUSE_S = 2.0  # after an error that nobody foresaw, before its lane goes on
 
 log = logging.getLogger("streamq.worker")
 
@@ -90,6 +92,9 @@ class Worker:
             known_elsewhere=self._known_elsewhere,
         )
         self._may_pop = asyncio.Event()
+        self._initialized = False
+        self._over = False
+        self._told_pop = False
         self._fleet: tuple[float, list[tuple[str, ...]]] = (-math.inf, [])
         self._asides: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -123,6 +128,7 @@ class Worker:
                     config,
                     own,
                     clock=self._clock,
+                    note_queue=self._note_queue,
                     start=self._start,
                     on_turn=self._on_turn,
                 )
@@ -132,18 +138,44 @@ class Worker:
     # -- what its host may do ----------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until `stop` was called and all that runs has ended. Raises LayoutNewer."""
-        await note_queue(self._redis, self._keys.prefix, self.queue)
-        log.info("[QueueManager] Queue '%s' initialized", self.queue)
+        """Until `stop` was called and all that runs has ended. Raises LayoutNewer.
+
+        Cancelled, it ends at once: what runs is cancelled, too, and nothing of it is handed in.
+        """
         pop = asyncio.create_task(self._pop_tokens())
+        lanes = [asyncio.create_task(self._keep(lane)) for lane in self._lanes]
         try:
-            async with asyncio.TaskGroup() as lanes:
-                for lane in self._lanes:
-                    lanes.create_task(lane.run())
+            await asyncio.gather(*lanes)
         finally:
-            pop.cancel()
-            await asyncio.gather(pop, return_exceptions=True)
+            self._over = True
+            last = [pop, *lanes, *self._asides]
+            for each in last:
+                each.cancel()
+            await asyncio.gather(*last, return_exceptions=True)
+            for lane in self._lanes:
+                for attempt in (*lane.running.values(), *lane.zombies):
+                    attempt.end("lost")
             self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _keep(self, lane: Lane) -> None:
+        while True:
+            try:
+                return await lane.run()
+            except LayoutNewer:
+                raise
+            # The second of the three places: an error that nobody foresaw must not end the process,
+            # for that would count against every job that runs in it.
+            except Exception:
+                log.exception("a turn of queue '%s' went wrong; it goes on", self.queue)
+                await asyncio.sleep(FAULT_PAUSE_S)
+
+    async def _note_queue(self) -> None:
+        """Writes the queue's name where operators look for queues: at each register, for whoever
+        emptied Redis took it away as well."""
+        await note_queue(self._redis, self._keys.prefix, self.queue)
+        if not self._initialized:
+            self._initialized = True
+            log.info("[QueueManager] Queue '%s' initialized", self.queue)
 
     def stop(self) -> None:
         """Claims nothing more; `run` ends when what runs has ended."""
@@ -158,8 +190,9 @@ class Worker:
             lane.nudge()
 
     def resize(self, concurrency: int) -> None:
-        """Another number of slots, at least one a lane; what runs beyond it ends as it will."""
-        self.slots = max(len(self._lanes), min(concurrency, CONCURRENCY_MAX))
+        """Another number of slots, one to 200 a lane; what runs beyond it ends as it will."""
+        lanes = len(self._lanes)
+        self.slots = max(lanes, min(concurrency, lanes * SLOTS_MAX))
         for i, lane in enumerate(self._lanes):
             lane.slots = _part(self.slots, len(self._lanes), i)
             lane.nudge()
@@ -175,7 +208,7 @@ class Worker:
         if lane.running.get(attempt.claim.id) is attempt:
             log.warning("job %s does not end: it is handed back while it runs", attempt.claim.id)
             del lane.running[attempt.claim.id]
-            lane.settle(abandoned(attempt))
+            lane.settle(released(attempt.claim, attempt.handler.label))
 
     def cancel_job(self, job: JobId, flag: str = "c") -> None:
         """Ends the attempt of a cancelled ("c") or removed ("r") job, if it runs here."""
@@ -197,7 +230,9 @@ class Worker:
     @property
     def busy(self) -> int:
         """Slots in use, those of threads that would not end among them."""
-        return sum(len(n.running) + len(n.zombies) + len(n.stuck) for n in self._lanes)
+        return sum(
+            len(n.running) + len(n.opening) + len(n.zombies) + len(n.stuck) for n in self._lanes
+        )
 
     @property
     def stuck(self) -> int:
@@ -228,12 +263,12 @@ class Worker:
     def _start(self, lane: Lane, claim: Claim) -> None:
         """A claim to its task; one that is not to run is settled at once, with its reason."""
         if claim.record is None:
-            self._aside(lane, claim, self._start_fetched(lane, claim))
+            self._aside(lane, claim, self._fetched(claim))
             return
         opened = self._executor.open(claim)
         if isinstance(opened, Outcome):
             if opened.count == "unknown":
-                self._aside(lane, claim, self._settle_unknown(lane, opened))
+                self._aside(lane, claim, self._unknown(lane, opened))
             else:
                 lane.settle(opened)
             return
@@ -243,37 +278,41 @@ class Worker:
         if claim.cancelled:
             opened.end("cancelled")
 
-    def _aside(self, lane: Lane, claim: Claim, work: Coroutine[None, None, None]) -> None:
+    def _aside(self, lane: Lane, claim: Claim, work: Awaitable[Claim | Outcome]) -> None:
         """A claim that needs another look at Redis first: held meanwhile, with its slot."""
         lane.opening[claim.id] = claim
 
-        async def done() -> None:
+        async def look() -> None:
+            # Handed back as it is, if Redis does not answer: whoever is given it next may see more.
+            found: Claim | Outcome = released(claim)
             try:
-                await work
+                found = await work
             except StoreError as error:
-                # Handed back as it is: whoever is given it next may have better luck.
                 log.debug("job %s: %s", claim.id, error)
-                lane.settle(Outcome(claim, End.RELEASED, count="released"))
             finally:
-                del lane.opening[claim.id]
-                lane.nudge()
+                if lane.opening.get(claim.id) is claim:  # else its lease was lost meanwhile
+                    del lane.opening[claim.id]
+                    if isinstance(found, Outcome):
+                        lane.settle(found)
+                    else:
+                        lane.begin(found)
 
-        task = self._loop.create_task(done())
+        task = self._loop.create_task(look())
         self._asides.add(task)
         task.add_done_callback(self._asides.discard)
 
-    async def _start_fetched(self, lane: Lane, claim: Claim) -> None:
+    async def _fetched(self, claim: Claim) -> Claim:
         """A claim that came without its record: the turn's reply was at its byte budget."""
         value = await ask(self._link, "HGET", self._keys.names["jobs"], claim.id)
-        self._start(lane, msgspec.structs.replace(claim, record=value or b""))
+        return msgspec.structs.replace(claim, record=value or b"")
 
-    async def _settle_unknown(self, lane: Lane, outcome: Outcome) -> None:
+    async def _unknown(self, lane: Lane, outcome: Outcome) -> Outcome:
         settled = await self._executor.settle_unknown(outcome)
         if settled.end is End.RETRY:
             lane.shy()
         elif settled.run is not None:
             log.warning("job %s: %s", outcome.claim.id, settled.run.reason)
-        lane.settle(settled)
+        return settled
 
     async def _attempt(self, lane: Lane, attempt: Attempt) -> None:
         job = attempt.claim.id
@@ -281,6 +320,8 @@ class Worker:
         if told:
             log.info("[Worker:%s] Processing job %s", self.queue, job)
         outcome = await self._executor.call(attempt)
+        if self._over:
+            return
         if attempt.thread is not None and not attempt.thread.done():
             lane.stuck.add(attempt.thread)
             attempt.thread.add_done_callback(lane.freed)
@@ -344,30 +385,45 @@ class Worker:
         """
         if self._kind == "a":
             return
-        wire = Wire(self._redis.address, self._keys.names["wake"], name=f"streamq-{self.queue}")
         names = self._keys.names
+        wire = Wire(self._redis.address, names["wake"], name=f"streamq-{self.queue}")
         try:
             while True:
                 await self._may_pop.wait()
                 self._may_pop.clear()
                 keys = [names["wake"]]
-                if self._sleeper.takes_given_back:
+                if self._takes_given_back() is not None:
                     keys.append(names["wake0"])
                 try:
                     token = await wire.call(
                         "sleep", ["BLPOP", *keys, int(SLEEP_MAX_S)], timeout_s=SLEEP_MAX_S + 10
                     )
                 except StoreError as error:
-                    log.debug("the sleep of queue %s ended: %s", self.queue, error)
+                    self._tell_pop(error)
                     await asyncio.sleep(POP_PAUSE_S)
                     self._may_pop.set()
                     continue
                 if token is None:
                     self._may_pop.set()
+                elif token[0] == names["wake0"]:
+                    (self._takes_given_back() or self._sleeper).nudge()
                 else:
                     self._sleeper.nudge()
         finally:
             await wire.close()
+
+    def _takes_given_back(self) -> Lane | None:
+        """A lane with free slots whose share of the given-back jobs is not used up."""
+        return next((n for n in self._lanes if n.free_slots and n.takes_given_back), None)
+
+    def _tell_pop(self, error: StoreError) -> None:
+        # Without it jobs start late: that must be seen, once.
+        refused = isinstance(error, ErrorReply) and not self._told_pop
+        self._told_pop |= refused
+        log.log(
+            logging.WARNING if refused else logging.DEBUG,
+            "the sleep of queue %s ended: %s", self.queue, error,
+        )  # fmt: skip
 
     async def _known_elsewhere(self, name: str) -> bool:
         """Whether another live worker of the queue lists the name."""

@@ -60,6 +60,7 @@ def open_connection(kwargs: Mapping[str, object], *, client_name: str) -> AnyCon
 
     Its own are a read time-out of 5 s and ten silent repeats of a command: a repeated `step` would
     settle twice. Ours never repeats and never times out by itself: each call brings its limit.
+    Raises TypeError for an argument that a connection does not take.
     """
     given = dict(kwargs)
     kind = given.pop("connection_class", Connection)
@@ -89,7 +90,8 @@ def _plain(address: Address, netloc: str, path: str) -> dict[str, object]:
 
 def _hosts(address: Address, port: int) -> list[str]:
     listed = urlsplit(address.url).netloc.rpartition("@")[2].split(",")
-    return [h if ":" in h else f"{h}:{port}" for h in listed if h]
+    # Behind the bracket of an IPv6 address: it is full of colons itself.
+    return [h if ":" in h.rpartition("]")[2] else f"{h}:{port}" for h in listed if h]
 
 
 async def resolve(address: Address, key: bytes) -> dict[str, object]:
@@ -105,10 +107,12 @@ async def resolve(address: Address, key: bytes) -> dict[str, object]:
         return await _by_cluster(address, key)
     try:
         found = dict(parse_url(address.url))
-    except ValueError as error:
-        raise RedisUnavailable(address.shown, address.origin, str(error)) from error
-    if address.tls and scheme == "redis":
-        found["connection_class"] = SSLConnection
+        if address.tls and scheme == "redis":
+            found["connection_class"] = SSLConnection
+        open_connection(found, client_name="streamq-resolve")  # opens nothing yet
+    except (ValueError, TypeError) as error:
+        # TypeError: a word in the URL's query that is for a pool, or for nobody.
+        raise RedisUnavailable(address.shown, address.origin, f"its URL: {error}") from error
     return found
 
 
@@ -125,7 +129,8 @@ async def _ask(kwargs: Mapping[str, object], *command: str) -> object:
 
 async def _first_answer(
     address: Address, hosts: list[str], *command: str, with_login: bool
-) -> list[object]:
+) -> tuple[str, list[object]]:
+    """The host that answered, and what."""
     why = "no host is named"
     for host in hosts:
         kwargs = _plain(address, host, "")
@@ -138,14 +143,14 @@ async def _first_answer(
             why = f"{host}: {error}"
             continue
         if isinstance(answer, list):
-            return answer
+            return host, answer
         why = f"{host} does not know it"
     raise RedisUnavailable(address.shown, address.origin, why)
 
 
 async def _by_sentinel(address: Address) -> dict[str, object]:
     service, _, db = urlsplit(address.url).path.strip("/").partition("/")
-    host, port = await _first_answer(
+    _, (host, port) = await _first_answer(
         address,
         _hosts(address, SENTINEL_PORT),
         "SENTINEL",
@@ -157,18 +162,24 @@ async def _by_sentinel(address: Address) -> dict[str, object]:
 
 
 async def _by_cluster(address: Address, key: bytes) -> dict[str, object]:
-    ranges = await _first_answer(
+    asked, ranges = await _first_answer(
         address, _hosts(address, REDIS_PORT), "CLUSTER", "SLOTS", with_login=True
     )
     slot = key_slot(key)
     for held in ranges:
         assert isinstance(held, list)
-        first, last, master = held[:3]
+        first, last, (host, port, *_) = held[:3]
         if first <= slot <= last:
-            return _plain(address, _netloc(*master[:2]), "")
+            # A node that was not told its own name has none: it is the one that was asked.
+            return _plain(address, _netloc(host or _host_of(asked), port), "")
     raise RedisUnavailable(address.shown, address.origin, f"no node holds slot {slot}")
+
+
+def _host_of(netloc: str) -> bytes:
+    return netloc.rpartition(":")[0].strip("[]").encode()
 
 
 def _netloc(host: object, port: object) -> str:
     assert isinstance(host, bytes) and isinstance(port, bytes | int)
-    return f"{host.decode()}:{int(port)}"
+    name = host.decode()
+    return f"[{name}]:{int(port)}" if ":" in name else f"{name}:{int(port)}"

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import hiredis
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.crc import key_slot
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 
 from streamq.errors import (
     NotApplied,
@@ -35,6 +36,7 @@ Reply = Any
 
 CALL_TIMEOUT_S = 10.0  # a call that takes longer is given up, and its outcome is unknown
 BLOCK_MARGIN_S = 10.0  # a blocking pop is given up this much after its own time-out
+WIRES_OPEN_MAX = 64  # connections of one process; only on a cluster there are more than a few
 
 # Refused before anything was done: the same call later, or on another server, is safe.
 _NOT_APPLIED = frozenset(
@@ -56,17 +58,33 @@ _NOT_APPLIED = frozenset(
 )
 # These say that another server has to be asked: drop the connection and find it again.
 _ELSEWHERE = frozenset(
-    ["READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "UNBLOCKED", "LOADING"]
+    ["READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "UNBLOCKED", "LOADING", "NOAUTH"]
 )
 
 
 class ConnectionChanged(StoreError):
     """The caller's connection is gone: `resync` comes first. Nothing was sent."""
 
-    def __init__(self, queue: str) -> None:
-        super().__init__(
-            f"queue {queue}: the connection is a new one. Resync before the next turn."
-        )
+    def __init__(self, call: str) -> None:
+        super().__init__(f"{call}: the connection is a new one. Resync before the next turn.")
+
+
+class ErrorReply(StoreError):
+    """An error reply that is none of ours (`word`: WRONGTYPE, NOPERM, NOSCRIPT, ERR, ...).
+
+    A plain command did nothing then; a script may have done its first part.
+    """
+
+    exit_code = 1
+
+    def __init__(self, call: str, word: str, detail: str) -> None:
+        self.call, self.word, self.detail = call, word, detail
+        super().__init__(f"{call}: Redis answered {self.text}")
+
+    @property
+    def text(self) -> str:
+        """As Redis said it."""
+        return f"{self.word} {self.detail}".rstrip()
 
 
 class Wire:
@@ -92,7 +110,7 @@ class Wire:
         Raises RedisUnavailable, RedisRefusedPassword, RedisSpeaksTls: nothing was sent.
         """
         async with self._opening:
-            if self._connection is None:
+            if self._usable() is None:
                 connection = open_connection(
                     await resolve(self._address, self._key), client_name=self._name
                 )
@@ -102,15 +120,28 @@ class Wire:
                 self.connected = True
             return self.generation
 
+    def _usable(self) -> AnyConnection | None:
+        """The connection, unless the other side is known to have closed it."""
+        connection = self._connection
+        if connection is None:
+            return None
+        reader, writer = connection._reader, connection._writer
+        if reader is None or writer is None or reader.at_eof() or writer.is_closing():
+            # Seen before anything is sent: what is lost then is a connection and no call. redis-py
+            # would connect anew by itself, and nobody would know that a resync is due.
+            self._drop(connection)
+        return self._connection
+
     async def _connect(self, connection: AnyConnection) -> None:
         where, origin = self._address.shown, self._address.origin
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
                 await connection.connect()  # type: ignore[no-untyped-call]
         except AuthenticationError as error:
+            _abort(connection)
             raise RedisRefusedPassword(origin, self._address.user) from error
         except (RedisError, OSError, TimeoutError) as error:
-            await connection.disconnect(nowait=True)
+            _abort(connection)
             text = str(error).rstrip(".")
             if "NOAUTH" in text or "WRONGPASS" in text or "Authentication" in text:
                 raise RedisRefusedPassword(origin, self._address.user) from error
@@ -121,6 +152,9 @@ class Wire:
             if "Protocol Error" in text and "\\x15" in text:
                 raise RedisSpeaksTls(where, origin) from error
             raise RedisUnavailable(where, origin, _plain_reason(text)) from error
+        except BaseException:
+            _abort(connection)
+            raise
 
     async def call(
         self,
@@ -132,12 +166,14 @@ class Wire:
     ) -> Reply:
         """Sends a command and reads its reply. `what` names the call in messages.
 
-        Raises NotApplied or StoreFull when Redis refused, ResponseError for any other error reply,
+        Raises NotApplied or StoreFull when Redis refused, ErrorReply for any other error reply,
         OutcomeUnknown when the request went out and no reply came, ConnectionChanged when
-        `generation` is given and is not the connection's. Cancelled: the connection is dropped, so
-        that no other caller is handed the reply.
+        `generation` is given and is not the connection's; and what `open` raises. Cancelled: the
+        connection is dropped, so that no other caller is handed the reply.
         """
-        connection = self._connection
+        # Before anything else: what cannot be sent (half a surrogate pair) disturbs nobody.
+        packed = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # its stub names one
+        connection = self._usable()
         if connection is None:
             await self.open()
             connection = self._connection
@@ -148,58 +184,53 @@ class Wire:
         self._last = mine
         try:
             async with asyncio.timeout(timeout_s if timeout_s < math.inf else None):
-                await connection.send_packed_command(
-                    [hiredis.pack_command(tuple(command))]  # type: ignore[arg-type]  # its stub names one value, check_health=False
-                )
+                await connection.send_packed_command([packed], check_health=False)
                 if before is not None and not before.done():
                     await before
                 if connection is not self._connection:
                     raise OutcomeUnknown(what, "the connection was dropped")
                 return await connection.read_response(disable_decoding=True)
-        except ResponseError as error:
-            raise self._refused(what, error) from error
+        except (ResponseError, BusyLoadingError, AuthenticationError) as error:
+            raise self._refused(what, error, connection) from error
         except (RedisError, OSError, TimeoutError) as error:
-            await self._drop(connection)
+            self._drop(connection)
             raise OutcomeUnknown(what, _plain_reason(str(error) or "time-out")) from error
         except BaseException:
-            await self._drop(connection)
+            self._drop(connection)
             raise
         finally:
             if not mine.done():
                 mine.set_result(None)
 
-    def _refused(self, what: str, error: ResponseError) -> Exception:
-        word, _, detail = str(error).partition(" ")
+    def _refused(self, what: str, error: RedisError, connection: AnyConnection) -> StoreError:
+        """An error reply as ours."""
+        # redis-py takes the word off the text where it knows the word.
+        word, detail = error.status_code or "", str(error)
+        if not word:
+            word, _, detail = detail.partition(" ")
         # Redis 6.2 wraps what a command inside a script answered: "Error running script … -OOM …".
         for inner in ("OOM", *_NOT_APPLIED):
-            if word == inner or f"-{inner} " in detail:
+            if f"-{inner} " in detail:
                 word = inner
                 break
-        if type(error).__name__ == "OutOfMemoryError" or word == "OOM":
+        if word in _ELSEWHERE:
+            self._drop(connection)
+        if word == "OOM":
             return StoreFull(what, "")
-        name = {
-            "ReadOnlyError": "READONLY",
-            "BusyLoadingError": "LOADING",
-            "MasterDownError": "MASTERDOWN",
-            "ClusterDownError": "CLUSTERDOWN",
-            "MovedError": "MOVED",
-            "AskError": "ASK",
-            "TryAgainError": "TRYAGAIN",
-        }.get(type(error).__name__, word)
-        if name in _ELSEWHERE:
-            self._forget()
-        return NotApplied(what, name, detail) if name in _NOT_APPLIED else error
+        if word in _NOT_APPLIED:
+            return NotApplied(what, word, detail)
+        return ErrorReply(what, word, detail)
 
-    def _forget(self) -> None:
+    def _drop(self, connection: AnyConnection) -> None:
         """The next call finds its server anew."""
-        if (connection := self._connection) is not None:
-            self._connection, self.connected = None, False
-            _abort(connection)
-
-    async def _drop(self, connection: AnyConnection) -> None:
         if connection is self._connection:
             self._connection, self.connected = None, False
         _abort(connection)
+
+    def close_if_idle(self) -> None:
+        """Closes unless somebody waits for a reply; a later call opens anew."""
+        if self._connection is not None and (self._last is None or self._last.done()):
+            self._drop(self._connection)
 
     async def close(self) -> None:
         """Closes; a later call would open anew."""
@@ -213,6 +244,7 @@ def _abort(connection: AnyConnection) -> None:
     writer = connection._writer
     if writer is not None:
         writer.transport.abort()
+        connection._close()  # type: ignore[no-untyped-call]  # else it warns that it was left open
 
 
 def _plain_reason(text: str) -> str:
@@ -232,16 +264,23 @@ class Redis:
     def __init__(self, address: Address, *, name: str = "streamq") -> None:
         self.address = address
         self._name = name
-        self._wires: dict[tuple[str, bytes], Wire] = {}
+        self._wires: dict[tuple[str, int], Wire] = {}
 
     def wire(self, purpose: str, key: bytes) -> Wire:
         """The connection for `purpose`: "scripts" is shared by all, on a cluster by slot."""
-        slot_key = key if self.address.scheme == "redis+cluster" else b""
-        found = self._wires.get((purpose, slot_key))
+        slot = key_slot(key) if self.address.scheme == "redis+cluster" else -1
+        found = self._wires.get((purpose, slot))
         if found is None:
+            self._close_idle()
             found = Wire(self.address, key, name=f"{self._name}-{purpose}")
-            self._wires[purpose, slot_key] = found
+            self._wires[purpose, slot] = found
         return found
+
+    def _close_idle(self) -> None:
+        """On a cluster an application's own keys lie in any number of slots."""
+        open_ones = [wire for wire in self._wires.values() if wire.connected]
+        for wire in open_ones[: max(0, len(open_ones) + 1 - WIRES_OPEN_MAX)]:
+            wire.close_if_idle()
 
     async def close(self) -> None:
         for wire in self._wires.values():

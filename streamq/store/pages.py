@@ -4,10 +4,9 @@ import base64
 from collections.abc import Sequence
 
 import msgspec
-from redis.exceptions import ResponseError
 
 from streamq.job import LINES, Job, JobId, JobState
-from streamq.store.client import Arg, Reply
+from streamq.store.client import Arg, ErrorReply, Reply
 from streamq.store.reads import PAGE_MAX, ask, get_many, job_of
 from streamq.store.scripts import Link
 
@@ -110,7 +109,7 @@ async def _waiting_page(at: Link, cursor: str | None, limit: int) -> Page:
 async def _delivered_until(at: Link, sign: str) -> str:
     try:
         groups = await ask(at, "XINFO", "GROUPS", at.keys.lines[sign])
-    except ResponseError:  # no such key
+    except ErrorReply:  # no such key
         return "0-0"
     for group in groups:
         fields = dict(zip(group[::2], group[1::2], strict=True))

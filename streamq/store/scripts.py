@@ -11,11 +11,10 @@ from functools import cache
 from importlib.resources import files
 
 import msgspec
-from redis.exceptions import ResponseError
 
 from streamq.errors import NotApplied, ScriptFault, refusal
 from streamq.job import LINES
-from streamq.store.client import CALL_TIMEOUT_S, Arg, Redis, Reply, Wire
+from streamq.store.client import CALL_TIMEOUT_S, Arg, ErrorReply, Redis, Reply, Wire
 from streamq.store.keys import LAYOUT, Keys
 
 RELOADS_MAX = 2  # of one script for one call: after SCRIPT FLUSH once is enough, in a loop not
@@ -113,10 +112,9 @@ async def run(
     for _ in range(RELOADS_MAX + 1):
         try:
             return await at.wire.call(what, command, timeout_s=timeout_s, generation=generation)
-        except ResponseError as error:
-            text = str(error)
-            if type(error).__name__ != "NoScriptError":
-                raise _named(at.queue, name, text) from error
+        except ErrorReply as error:
+            if error.word != "NOSCRIPT":
+                raise _named(at.queue, name, error.text) from error
         # Not there: a restart, a fail-over or SCRIPT FLUSH. NOSCRIPT means that nothing was done.
         await at.wire.call(what, ("SCRIPT", "LOAD", script(name).source), generation=generation)
     raise NotApplied(what, "NOSCRIPT", "the script is flushed as fast as it is loaded")

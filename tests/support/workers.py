@@ -1,0 +1,200 @@
+"""Workers of one queue in the test's own event loop, on a real server; and looks at what they do.
+
+    async with Floor(server.url, prefix) as floor:
+        @floor.job()
+        async def mail(data: str, job: Context) -> str: ...
+
+        worker = await floor.hire(concurrency=2)
+        job = await floor.add("mail", "ana")
+        await floor.reaches(job, JobState.COMPLETED)
+
+At its end all workers leave in order, and the invariants hold.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Final, Self, Unpack
+
+import redis
+
+from streamq import App, Job, JobState, Queue
+from streamq.adding import AddOptions
+from streamq.clock import Clock
+from streamq.job import JobId
+from streamq.run.worker import Worker
+from streamq.settings import Settings
+from streamq.store import transitions
+from streamq.store.address import Address
+from streamq.store.client import Redis
+from streamq.store.keys import Keys, keys_of
+from streamq.store.replies import Beaten
+from streamq.store.scripts import Link, link, script
+from tests.support import invariants
+from tests.support.waiting import soon
+
+QUEUE: Final = "q"
+LIMIT_S: Final = 20.0
+"""For anything that workers have to come to on a busy machine."""
+
+LEASE_MS: Final = 30_000
+EVIL: Final = "evil"
+
+
+def sha(name: str) -> bytes:
+    """What a call of that script holds: for the faults of a proxy."""
+    return script(name).sha
+
+
+class Hired:
+    """A worker at work."""
+
+    def __init__(self, worker: Worker, redis: Redis) -> None:
+        self.worker = worker
+        self.redis = redis
+        self.run = asyncio.create_task(worker.run())
+
+    async def leaves(self, *, limit_s: float = LIMIT_S) -> None:
+        """It claims nothing more, and ends when what runs has ended."""
+        self.worker.stop()
+        async with asyncio.timeout(limit_s):
+            await self.run
+        await self.redis.close()
+
+    async def vanishes(self) -> None:
+        """As if its process were killed: nothing is handed in, no row goes."""
+        self.run.cancel()
+        await asyncio.wait([self.run])
+        await self.redis.close()
+
+
+class Floor:
+    """One queue of an App. `counters_hold` False: what happens in the test cannot be counted."""
+
+    def __init__(self, url: str, prefix: str, *, counters_hold: bool = True) -> None:
+        self.url = url
+        self.prefix = prefix
+        self.counters_hold = counters_hold
+        self.app = self.another_app()
+        self.hired: list[Hired] = []
+        self.raw = redis.Redis.from_url(url, protocol=2)
+
+    def another_app(self, url: str | None = None) -> App:
+        """An App like the first, with no handlers yet: another deploy, or another producer."""
+        return App("tests", settings=Settings(), redis=url or self.url, prefix=self.prefix)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await asyncio.gather(*(h.leaves() for h in self.hired if not h.run.done()))
+            await asyncio.gather(*(h.redis.close() for h in self.hired))
+        finally:
+            await self.app.close()
+            if error is None:
+                invariants.check(self.raw, self.prefix, counters=self.counters_hold)
+            self.raw.close()
+
+    # -- handlers, jobs and workers
+
+    @property
+    def queue(self) -> Queue:
+        return self.app.queue(QUEUE)
+
+    @property
+    def job(self) -> Callable[..., Callable[..., object]]:
+        """`@floor.job(name=..., attempts=...)`."""
+
+        def of_queue(**said: object) -> Callable[..., object]:
+            return self.app.job(QUEUE, **said)  # type: ignore[arg-type]  # as `App.job` takes them
+
+        return of_queue
+
+    async def add(self, name: str, data: object = None, **options: Unpack[AddOptions]) -> JobId:
+        return (await self.queue.add(name, data, force=True, **options)).id
+
+    async def hire(
+        self,
+        concurrency: int = 2,
+        *,
+        app: App | None = None,
+        url: str | None = None,
+        clock: Clock | None = None,
+        kind: str = "e",
+        state: object = None,
+    ) -> Hired:
+        """Starts a worker, and returns when it sleeps or works."""
+        app = app or self.app
+        redis = Redis(Address(url or self.url, "the test"), name="hired")
+        worker = Worker(
+            app, QUEUE, redis, concurrency=concurrency, kind=kind, state=state,
+            clock=clock or app.clock,
+        )  # fmt: skip
+        hired = Hired(worker, redis)
+        self.hired.append(hired)
+        await soon(
+            lambda: worker.turned_at > 0 or hired.run.done(), "its first turn", limit_s=LIMIT_S
+        )
+        return hired
+
+    async def reaches(self, job: JobId, state: JobState, *, limit_s: float = LIMIT_S) -> Job:
+        """The job, once it stands there."""
+        seen: Job | None = None
+
+        async def there() -> bool:
+            nonlocal seen
+            seen = await self.queue.get(job)
+            return seen is not None and seen.state is state
+
+        try:
+            await soon(there, f"{job} is {state}", limit_s=limit_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {seen}") from None
+        # Once more: a read of several keys is not one instant, and its run may be the one before.
+        settled = await self.queue.get(job)
+        assert settled is not None
+        return settled
+
+    async def settles_and_frees(self, hired: Hired, job: JobId, state: JobState) -> Job:
+        """The job, once it stands there and the worker's slots are all free again."""
+        settled = await self.reaches(job, state)
+        await soon(lambda: hired.worker.busy == 0, "all slots are free")
+        return settled
+
+    async def all_reach(self, state: JobState, count: int, *, limit_s: float = LIMIT_S) -> None:
+        """So many jobs stand there."""
+
+        async def there() -> bool:
+            counts = await self.queue.counts()
+            return int(getattr(counts, state.value)) == count
+
+        await soon(there, f"{count} jobs are {state}", limit_s=limit_s)
+
+    # -- the raw keys
+
+    @property
+    def keys(self) -> Keys:
+        return keys_of(self.prefix, QUEUE)
+
+    def link(self) -> Link:
+        return link(self.app.connection(), self.keys)
+
+    def dump(self) -> invariants.Dump:
+        return invariants.read(self.raw, self.prefix, QUEUE)
+
+    def states(self) -> Mapping[str, str]:
+        return self.dump().states()
+
+    def stats(self) -> Mapping[str, int]:
+        return {f.decode(): int(n) for f, n in self.dump().hashes["stats"].items()}
+
+    async def beat(self, *hired: Hired, lease_ms: int = LEASE_MS) -> Beaten:
+        """What a daemon would do for these workers, once."""
+        ids = [worker for each in hired for worker in each.worker.ids]
+        return await transitions.beat(self.link(), ids, lease_ms=lease_ms)
