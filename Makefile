@@ -64,8 +64,8 @@ fmt: setup ## format and fix what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## measure speed on a server of its own; writes benchmarks/results/*.json
-	$(BIN)/python -m benchmarks
+bench: setup ## measure speed on a server of its own; writes benchmarks/results/*.json (BENCH="--quick --check")
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # On the oldest Python, whose packages are a superset of what later ones need.
 lock: setup ## make requirements.lock anew from pyproject.toml (with Python 3.11)
