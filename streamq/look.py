@@ -9,7 +9,7 @@ from streamq.durations import Duration, to_ms
 from streamq.errors import InvalidInput, OutOfRange
 from streamq.fleet import WorkerView, worker_views
 from streamq.home import Home, now_ms
-from streamq.job import Counts, Job, JobState
+from streamq.job import Counts, Job, JobState, Run
 from streamq.stats import Stats
 from streamq.store import pages, reads
 from streamq.store.keys import keys_of
@@ -44,6 +44,12 @@ class Looks:
         if len(jobs) > PAGE_JOBS_MAX:
             raise OutOfRange("jobs", len(jobs), 0, PAGE_JOBS_MAX)
         return await reads.get_many(self._link(), [checked_id(job) for job in jobs])
+
+    async def runs(self, jobs: Sequence[str]) -> list[Run]:
+        """What has happened to each of at most 1,000 jobs, without what was added."""
+        if len(jobs) > PAGE_JOBS_MAX:
+            raise OutOfRange("jobs", len(jobs), 0, PAGE_JOBS_MAX)
+        return await reads.runs(self._link(), [checked_id(job) for job in jobs])
 
     async def ended(
         self, states: Sequence[JobState] = (JobState.COMPLETED, JobState.FAILED), *, limit: int
@@ -102,6 +108,10 @@ class Looks:
     async def logs(self, job: str) -> list[str]:
         """What the job's handler logged by `job.log`, oldest first; the last 64 KiB are kept."""
         return await reads.logs(self._link(), checked_id(job))
+
+    async def last_event(self) -> str:
+        """Where the queue's events end now: `follow(after=...)` tells what comes later."""
+        return await reads.last_event_id(self._link())
 
     async def stats(self) -> Stats:
         """The queue's counters and histograms."""

@@ -162,6 +162,20 @@ async def get_many(at: Link, ids: Sequence[JobId]) -> list[Job | None]:
     return jobs
 
 
+async def runs(at: Link, ids: Sequence[JobId]) -> list[Run]:
+    """The runs of these jobs (at most 1,000); an empty one where there is none that can be read."""
+    assert len(ids) <= PAGE_MAX
+    if not ids:
+        return []
+    found = []
+    for value in await ask(at, "HMGET", at.keys.names["runs"], *ids):
+        try:
+            found.append(unpack_run(value))
+        except msgspec.MsgspecError:
+            found.append(NO_RUN)
+    return found
+
+
 async def _due_ms(at: Link, job: JobId, ticket: bytes) -> int | None:
     tail = ticket + job.encode()
     members = [(line + mark).encode() + tail for line in LINES for mark in "nrf"]

@@ -89,8 +89,26 @@ async def test_the_jobs_that_ended_last_come_first(app: App, shop: Shop, queue: 
     assert [each.id for each in await queue.ended([JobState.FAILED], limit=9)] == ["b"]
     jobs = await queue.get_many(["b", "nobody", "c"])
     assert [job and job.id for job in jobs] == ["b", None, "c"]
+    runs = await queue.runs(["b", "nobody", "c"])
+    assert [(run.attempts, run.reason) for run in runs] == [(1, "no such person"), (0, ""), (1, "")]
     for refused in (queue.ended(limit=0), queue.ended([JobState.WAITING], limit=1)):
         with pytest.raises(InvalidInput):
             await refused
-    with pytest.raises(OutOfRange):
-        await queue.get_many(["x"] * 1_001)
+    for too_many in (queue.get_many, queue.runs):
+        with pytest.raises(OutOfRange):
+            await too_many(["x"] * 1_001)
+
+
+async def test_a_follower_goes_on_from_where_the_events_ended(
+    app: App, shop: Shop, queue: Queue
+) -> None:
+    assert await queue.last_event() == "0-0"
+    await shop.welcome.add(Welcome(to="x"), id="a")
+    after = await queue.last_event()
+    await shop.welcome.add(Welcome(to="x"), id="b")
+
+    following = queue.follow(after=after)
+    first = await anext(following)
+    await following.aclose()
+
+    assert (first.id, first.state) == ("b", JobState.WAITING)
