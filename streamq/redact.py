@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from typing import Annotated, Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -119,17 +118,23 @@ def is_secret(name: str) -> bool:
     return _KEY.search(name) is not None
 
 
-@lru_cache(_KINDS_MAX)
 def marked_in(kind: type) -> frozenset[str]:
     """The names, as they stand in payloads, of a type's fields that are marked `Secret`.
 
     Of its fields' types too. Empty for a type that says nothing of its fields.
     """
-    try:
-        info = inspect.type_info(kind)
-    except TypeError:
-        return frozenset()
-    return frozenset(_marked(info))
+    found = _marks.get(kind)
+    if found is None:
+        try:
+            found = frozenset(_marked(inspect.type_info(kind)))
+        except TypeError:
+            found = frozenset()
+        if len(_marks) < _KINDS_MAX:
+            _marks[kind] = found
+    return found
+
+
+_marks: dict[type, frozenset[str]] = {}
 
 
 def _redacted(value: object, marked: frozenset[str], levels: int) -> object:
