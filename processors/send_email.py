@@ -4,8 +4,10 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from processors.clients.attachments import Attachment, check_attachments, load_attachments
 from processors.clients.delivery import Delivery, DeliveryDeferred, DeliveryRefused, Letter
@@ -35,10 +37,12 @@ class SendEmail(Payload):
     its data, the attachments. Raises MailRefused, which names the part.
     """
 
-    to: str | list[str]
-    subject: str
-    template: str
-    data: dict[str, object] = msgspec.field(default_factory=dict)
+    to: Annotated[str | list[str], Meta(examples=["ana@example.com"])]
+    subject: Annotated[str, Meta(examples=["Boas-vindas"])]
+    template: Annotated[str, Meta(examples=["welcome"])]
+    data: Annotated[dict[str, object], Meta(examples=[{"userName": "Ana"}])] = msgspec.field(
+        default_factory=dict
+    )
     from_: str | None = msgspec.field(name="from", default=None)
     """None: FROM_EMAIL."""
     attachments: list[Attachment] = msgspec.field(default_factory=list)

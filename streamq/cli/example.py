@@ -45,15 +45,23 @@ def _command(handler: Handler) -> str:
     return f"streamq add {handler.queue} {name} {shlex.quote(payload)} --wait"
 
 
+def _has_example(kind: inspect.Type) -> bool:
+    match kind:
+        case inspect.Metadata(extra_json_schema={"examples": [_, *_]}):
+            return True
+    return False
+
+
 def _example_of(kind: inspect.Type) -> object:
-    """A value of that type: its own example (`Meta(examples=[...])`), of a struct what it needs."""
+    """A value of that type: its own example (`Meta(examples=[...])`), of a struct what it needs
+    and what has one."""
     match kind:
         case inspect.Metadata(extra_json_schema={"examples": [first, *_]}):
             return first
         case inspect.Metadata(type=inner):
             return _example_of(inner)
         case inspect.StructType(fields=fields) | inspect.DataclassType(fields=fields):
-            needed = [field for field in fields if field.required][:_FIELDS_MAX]
+            needed = [f for f in fields if f.required or _has_example(f.type)][:_FIELDS_MAX]
             return {field.encode_name: _example_of(field.type) for field in needed}
         case inspect.UnionType(types=(first, *_)):
             return _example_of(first)
