@@ -49,7 +49,8 @@ def _has_example(kind: inspect.Type) -> bool:
     match kind:
         case inspect.Metadata(extra_json_schema={"examples": [_, *_]}):
             return True
-    return False
+        case _:
+            return False
 
 
 def _example_of(kind: inspect.Type) -> object:
