@@ -1,0 +1,37 @@
+"""Reading several queues at once, and Redis with a patience of our own."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import Final, TypeVar
+
+from streamq.errors import OutcomeUnknown, StoreError
+
+T = TypeVar("T")
+
+PATIENCE_S: Final = 2.0
+"""What `health`, `redis` and `stats` wait for: longer, and whoever asks takes us for dead too."""
+
+
+async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of all, in their order. Each runs to its end even if another failed: one that is
+    cancelled with its reply open would take the connection from everybody."""
+    found: list[T] = []
+    for each in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(each, BaseException):
+            raise each
+        found.append(each)
+    return found
+
+
+async def patiently(call: Awaitable[T]) -> T:
+    """Raises StoreError, also for what takes too long."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await call
+    except TimeoutError:
+        raise OutcomeUnknown("read", f"no answer within {PATIENCE_S:g} s") from None
+
+
+def away(error: StoreError) -> str:
+    """Why Redis does not answer, as a sentence without its code."""
+    return str(error).removeprefix(f"{error.code} ")

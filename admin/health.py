@@ -1,0 +1,235 @@
+"""Is it well? Of each queue, of Redis, of this process; and how many workers a queue wants.
+
+The thresholds are those of the system before; a queue that waits with nobody at work is new.
+"""
+
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+from starlette.responses import Response
+
+from admin.api.paths import AtQueue
+from admin.api.reading import patiently, together
+from admin.api.redis import RedisHealth, pinged, unhealthy
+from admin.call import Call
+from admin.policy import Role
+from admin.wire import answer
+from streamq import App, Counts, JobState, Queue, WorkerView
+from streamq.errors import StoreError
+from streamq.home import now_ms
+
+FAILED_WARNING: Final = 50
+FAILED_CRITICAL: Final = 200
+WAITING_STALLED: Final = 100
+NO_WORKER_MS: Final = 60_000
+"""A queue may wait this long for a worker: a deploy takes as long."""
+DRAIN_S: Final = 60.0
+"""In which /scale wants a queue's backlog to be worked off."""
+WANTED_MAX: Final = 1_000
+PACE_JOBS: Final = 100
+
+
+class Status(StrEnum):
+    HEALTHY = "healthy"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class QueueHealth(msgspec.Struct, frozen=True):
+    name: str
+    status: Status
+    issues: list[str]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """`queues` is empty while Redis does not answer: nothing is known of them then."""
+
+    healthy: bool
+    queues: list[QueueHealth]
+    redis: RedisHealth
+
+
+def issues_of(counts: Counts, *, no_worker: bool) -> list[tuple[Status, str]]:
+    """What is wrong with a queue, each with how bad it is."""
+    found = []
+    if counts.failed > FAILED_CRITICAL:
+        found.append((Status.CRITICAL, f"High number of failed jobs: {counts.failed}"))
+    elif counts.failed > FAILED_WARNING:
+        found.append((Status.WARNING, f"Elevated number of failed jobs: {counts.failed}"))
+    if counts.paused:
+        found.append((Status.WARNING, "Queue is paused"))
+    if counts.waiting > WAITING_STALLED and counts.active == 0:
+        found.append((Status.WARNING, "Queue may be stalled"))
+    if no_worker:
+        found.append((Status.CRITICAL, "No worker"))
+    return found
+
+
+async def health_of(app: App, names: Sequence[str]) -> Health:
+    """Raises StoreError."""
+    redis = await pinged(app)
+    queues = await together(_queue_health(app.queue(name)) for name in names)
+    well = all(each.status is not Status.CRITICAL for each in queues)
+    return Health(well, queues, redis)
+
+
+async def _queue_health(queue: Queue) -> QueueHealth:
+    counts = await queue.counts()
+    no_worker = counts.waiting > 0 and await _nobody_works(queue)
+    issues = issues_of(counts, no_worker=no_worker)
+    worst = max((status for status, _ in issues), key=list(Status).index, default=Status.HEALTHY)
+    return QueueHealth(queue.name, worst, [said for _, said in issues])
+
+
+async def _nobody_works(queue: Queue) -> bool:
+    """Whether what waits has waited a minute with no worker that was heard of.
+
+    Rows are no proof: of a fleet that was killed as a whole nobody is left to declare it dead.
+    """
+    now = now_ms(queue.home, queue.name)
+    fleet = await queue.fleet()
+    last_seen = [worker.heard_at_ms if worker.live else worker.died_at_ms or 0 for worker in fleet]
+    if any(now - at < NO_WORKER_MS for at in last_seen):
+        return False
+    first = (await queue.page(JobState.WAITING, limit=1)).jobs
+    return all(now - job.added_at_ms >= NO_WORKER_MS for job in first)
+
+
+async def health(call: Call) -> Health:
+    try:
+        names = await patiently(call.queues())
+        return await patiently(health_of(call.app, names))
+    except StoreError as error:
+        return Health(False, [], unhealthy(error))
+
+
+# ---- probes
+
+
+async def livez(call: Call) -> Response:
+    """This process turns; whether Redis is there is not asked, or an outage would restart all."""
+    return Response("ok\n", media_type="text/plain")
+
+
+async def readyz(call: Call) -> Response:
+    """Whether requests can be answered."""
+    try:
+        await patiently(call.app.ping())
+    except StoreError:
+        return Response(
+            "Redis does not answer\n", HTTPStatus.SERVICE_UNAVAILABLE, media_type="text/plain"
+        )
+    return Response("ok\n", media_type="text/plain")
+
+
+class Bare(msgspec.Struct, frozen=True):
+    """What a stranger is told."""
+
+    status: str
+
+
+class RedisProbe(msgspec.Struct, frozen=True):
+    ok: bool
+    latency_ms: int | None = None
+
+
+class WorkerProbe(msgspec.Struct, frozen=True):
+    id: str
+    queue: str
+    host: str
+    pid: int
+    slots: int
+    heard_ms: Annotated[int, Meta(description="since its last sign of life")]
+
+
+class Full(msgspec.Struct, frozen=True):
+    status: str
+    version: str
+    redis: RedisProbe
+    workers: list[WorkerProbe]
+    queues: list[QueueHealth]
+
+
+async def healthz(call: Call) -> Response:
+    """Up or down; who may look is told the rest too."""
+    call.who = call.who or await call.known_who()
+    found = await health(call)
+    up = found.redis.error is None
+    status = HTTPStatus.OK if up else HTTPStatus.SERVICE_UNAVAILABLE
+    word = "healthy" if found.healthy else "unhealthy"
+    if not call.may(Role.VIEWER):
+        return answer(Bare(word), status)
+    workers = await _workers(call) if up else []
+    probe = RedisProbe(up, found.redis.latency)
+    return answer(Full(word, _version(), probe, workers, found.queues), status)
+
+
+async def _workers(call: Call) -> list[WorkerProbe]:
+    names = await call.queues()
+    fleets = await together(call.app.queue(name).fleet() for name in names)
+    return [
+        _probe(worker, now_ms(call.app, worker.queue))
+        for fleet in fleets
+        for worker in fleet
+        if worker.live
+    ]
+
+
+def _probe(worker: WorkerView, now: int) -> WorkerProbe:
+    return WorkerProbe(
+        worker.id, worker.queue, worker.host, worker.pid, worker.slots,
+        max(0, now - worker.heard_at_ms),
+    )  # fmt: skip
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("streamq")
+
+
+# ---- how many workers
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """For an autoscaler: `wanted` is a number of worker processes."""
+
+    queue: str
+    backlog: Annotated[int, Meta(description="jobs that wait or run")]
+    wanted: int
+    wait_seconds: Annotated[float, Meta(description="how long the first in line has waited")]
+
+
+async def scale(call: Call, path: AtQueue) -> Scale:
+    """So many that what waits is worked off in a minute, at the pace of the last 100 jobs."""
+    queue = await call.queue(path.queue_name)
+    counts = await queue.counts()
+    backlog = 0 if counts.paused else counts.waiting + counts.active
+    first = (await queue.page(JobState.WAITING, limit=1)).jobs
+    now = now_ms(queue.home, queue.name)
+    waited = max((now - job.added_at_ms for job in first), default=0)
+    return Scale(queue.name, backlog, await _wanted(queue, backlog), round(waited / 1_000, 3))
+
+
+async def _wanted(queue: Queue, backlog: int) -> int:
+    if backlog == 0:
+        return 0
+    settings = queue.home.queue_settings(queue.name)
+    ended = await queue.ended(limit=PACE_JOBS)
+    took = [
+        run.finished_at_ms - run.claimed_at_ms
+        for run in await queue.runs([each.id for each in ended])
+        if run.claimed_at_ms
+    ]
+    at_a_time = settings.concurrency
+    # Without a pace: one process takes as many as it has slots.
+    each_s = sum(took) / len(took) / 1_000 if took else DRAIN_S
+    wanted = math.ceil(backlog * each_s / DRAIN_S / at_a_time)
+    if settings.max_active is not None:
+        wanted = min(wanted, math.ceil(settings.max_active / at_a_time))
+    return min(max(1, wanted), WANTED_MAX)
