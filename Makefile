@@ -15,7 +15,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 EXTRAS := web metrics sentry otel fast processors push embedded dev
 
-.PHONY: help setup dev test test-servers check gates fmt bench lock
+.PHONY: help setup dev test test-servers cron-check check gates fmt bench lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test: gates ## every gate and every test, on every server (under 15 min)
 
 test-servers: setup ## transitions and integration again on Redis 6.2 and Redis 7.0
 	$(BIN)/python -m tests.support.on_servers
+
+cron-check: setup ## schedules against two oracles: every zone, every clock change 2000-2040 (about 20 min)
+	$(BIN)/python -m tests.full.cron_all
 
 fmt: setup ## format and fix what ruff can
 	$(BIN)/ruff format .

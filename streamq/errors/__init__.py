@@ -13,7 +13,10 @@
     │   ├── OutOfRange              SQ209  priority, attempts and the like
     │   ├── SyncInLoop (RuntimeError) SQ212
     │   ├── InvalidSize             SQ214
-    │   └── InvalidBackoff          SQ215
+    │   ├── InvalidBackoff          SQ215
+    │   ├── InvalidCron             SQ401
+    │   ├── UnknownTimeZone         SQ402
+    │   └── InvalidSchedule         SQ403
     ├── ConfigError                        it cannot start like this; exit 2, or 4 where said
     │   ├── AppNotImportable        SQ301  exit 4
     │   ├── DuplicateHandler        SQ302
@@ -75,10 +78,12 @@ from streamq.errors.inputs import (
     NAME_SETS,
     BareNumber,
     InvalidBackoff,
+    InvalidCron,
     InvalidDuration,
     InvalidInput,
     InvalidName,
     InvalidPayload,
+    InvalidSchedule,
     InvalidSize,
     NotSerialisable,
     OutOfRange,
@@ -86,6 +91,7 @@ from streamq.errors.inputs import (
     SyncInLoop,
     UnknownJobName,
     UnknownQueue,
+    UnknownTimeZone,
 )
 from streamq.errors.jobs import (
     JobFailed,
@@ -139,10 +145,12 @@ __all__ = [
     "EvictingPolicy",
     "Gone",
     "InvalidBackoff",
+    "InvalidCron",
     "InvalidDuration",
     "InvalidInput",
     "InvalidName",
     "InvalidPayload",
+    "InvalidSchedule",
     "InvalidSetting",
     "InvalidSize",
     "JobFailed",
@@ -179,6 +187,7 @@ __all__ = [
     "UnknownJobName",
     "UnknownQueue",
     "UnknownSetting",
+    "UnknownTimeZone",
     "UnreadableSettings",
     "VersionConflict",
     "WrongState",

@@ -1,5 +1,6 @@
 """What the caller handed in cannot be right; nothing was sent."""
 
+import re
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
@@ -13,9 +14,13 @@ NAME_SETS: Final = MappingProxyType(
         "job": "[A-Za-z0-9._-]{1,64}",
         "id": "[A-Za-z0-9._:@+-]{1,128}",
         "prefix": "[A-Za-z0-9._:-]{1,64}",
+        "schedule": "[A-Za-z0-9._-]{1,64}",
     }
 )
 """What may stand in a key of Redis: no braces, no spaces, so that nobody forges a key or a slot."""
+
+# Shown as it is: no quotes, as people write it. Anything else is quoted and escaped.
+_ZONE_LIKE: Final = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 
 
 class InvalidInput(StreamqError, ValueError):
@@ -142,6 +147,39 @@ class InvalidBackoff(InvalidInput):
         self.value = value
         self.cure = why
         super().__init__(f"backoff {shown(value)}: {why}")
+
+
+class InvalidCron(InvalidInput):
+    """A cron expression that says nothing, or names days that never come."""
+
+    code = "SQ401"
+
+    def __init__(self, expression: str, why: str) -> None:
+        self.expression, self.why = expression, why
+        self.cure = f"it {why}"
+        super().__init__(f"{shown(expression)} {why}")
+
+
+class UnknownTimeZone(InvalidInput):
+    """`known` are the names of the IANA database, as the package `tzdata` has them."""
+
+    code = "SQ402"
+
+    def __init__(self, timezone: str, known: Sequence[str]) -> None:
+        self.timezone = timezone
+        self.cure = f"it is no time zone.{did_you_mean(timezone, known, quote='')}"
+        bare = timezone if _ZONE_LIKE.fullmatch(timezone) else shown(timezone)
+        super().__init__(f"{bare} {self.cure.removeprefix('it ')}")
+
+
+class InvalidSchedule(InvalidInput):
+    """What it says of itself cannot all be so; a bad expression or zone has its own class."""
+
+    code = "SQ403"
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"schedule {shown(name)}: {why}")
 
 
 class SyncInLoop(InvalidInput, RuntimeError):
