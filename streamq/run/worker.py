@@ -95,7 +95,9 @@ class Worker:
         self._initialized = False
         self._over = False
         self._told_pop = False
-        self._fleet: tuple[float, list[tuple[str, ...]]] = (-math.inf, [])
+        self._fleet: list[tuple[str, ...]] = []
+        self._fleet_at = -math.inf
+        self._looking = asyncio.Lock()
         self._asides: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
@@ -387,6 +389,7 @@ class Worker:
             return
         names = self._keys.names
         wire = Wire(self._redis.address, names["wake"], name=f"streamq-{self.queue}")
+        failed_at = -math.inf
         try:
             while True:
                 await self._may_pop.wait()
@@ -400,7 +403,10 @@ class Worker:
                     )
                 except StoreError as error:
                     self._tell_pop(error)
-                    await asyncio.sleep(POP_PAUSE_S)
+                    # Again at once, but for one that fails again at once.
+                    failed_at, before = self._clock.monotonic(), failed_at
+                    if failed_at - before < POP_PAUSE_S:
+                        await asyncio.sleep(POP_PAUSE_S)
                     self._may_pop.set()
                     continue
                 if token is None:
@@ -427,10 +433,18 @@ class Worker:
 
     async def _known_elsewhere(self, name: str) -> bool:
         """Whether another live worker of the queue lists the name."""
-        now = self._clock.monotonic()
-        at, names = self._fleet
-        if now - at > FLEET_GOOD_FOR_S:
-            seen = await workers(self._link)
-            names = [w.row.names for w in seen if w.live and w.row.process != self._process]
-            self._fleet = (now, names)
-        return any(known_by(n, name) for n in names)
+        asked_at = self._clock.monotonic()
+        if asked_at - self._fleet_at <= FLEET_GOOD_FOR_S and self._listed(name):
+            return True
+        # That nobody knows it is not to be said from an old look: a worker may just have started.
+        async with self._looking:
+            if self._fleet_at < asked_at:  # else somebody else has looked meanwhile
+                began_at = self._clock.monotonic()
+                seen = await workers(self._link)
+                mine = self._process
+                self._fleet = [w.row.names for w in seen if w.live and w.row.process != mine]
+                self._fleet_at = began_at
+        return self._listed(name)
+
+    def _listed(self, name: str) -> bool:
+        return any(known_by(names, name) for names in self._fleet)

@@ -11,5 +11,5 @@ from tests.support.workers import Floor
 @pytest.fixture
 async def floor(server: EmbeddedServer, prefix: str) -> AsyncIterator[Floor]:
     """A queue and its workers. At the end they leave in order, and the invariants hold."""
-    async with Floor(server.url, prefix) as opened:
+    async with Floor(server, prefix) as opened:
         yield opened

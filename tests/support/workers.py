@@ -1,6 +1,6 @@
 """Workers of one queue in the test's own event loop, on a real server; and looks at what they do.
 
-    async with Floor(server.url, prefix) as floor:
+    async with Floor(server, prefix) as floor:
         @floor.job()
         async def mail(data: str, job: Context) -> str: ...
 
@@ -21,6 +21,9 @@ import redis
 from streamq import App, Job, JobState, Queue
 from streamq.adding import AddOptions
 from streamq.clock import Clock
+from streamq.durations import Ms
+from streamq.embedded import EmbeddedServer
+from streamq.embedded.wire import Address as Upstream
 from streamq.job import JobId
 from streamq.run.worker import Worker
 from streamq.settings import Settings
@@ -31,6 +34,7 @@ from streamq.store.keys import Keys, keys_of
 from streamq.store.replies import Beaten
 from streamq.store.scripts import Link, link, script
 from tests.support import invariants
+from tests.support.proxy import Fault, Proxy
 from tests.support.waiting import soon
 
 QUEUE: Final = "q"
@@ -38,12 +42,24 @@ LIMIT_S: Final = 20.0
 """For anything that workers have to come to on a busy machine."""
 
 LEASE_MS: Final = 30_000
-EVIL: Final = "evil"
+
+
+SCRIPTS: Final = {script(name).sha: name for name in ("register", "step", "resync", "reap", "beat")}
 
 
 def sha(name: str) -> bytes:
     """What a call of that script holds: for the faults of a proxy."""
     return script(name).sha
+
+
+class StillClock(Clock):
+    """What time it is for scripts, workers and the App: it moves only by `later`."""
+
+    def __init__(self) -> None:
+        self.at_ms = Ms(1_800_000_000_000)
+
+    def now_ms(self) -> Ms:
+        return self.at_ms
 
 
 class Hired:
@@ -71,13 +87,14 @@ class Hired:
 class Floor:
     """One queue of an App. `counters_hold` False: what happens in the test cannot be counted."""
 
-    def __init__(self, url: str, prefix: str, *, counters_hold: bool = True) -> None:
-        self.url = url
+    def __init__(self, server: EmbeddedServer, prefix: str, *, counters_hold: bool = True) -> None:
+        self.server = server
+        self.url = server.url
         self.prefix = prefix
         self.counters_hold = counters_hold
         self.app = self.another_app()
         self.hired: list[Hired] = []
-        self.raw = redis.Redis.from_url(url, protocol=2)
+        self.raw = redis.Redis.from_url(self.url, protocol=2)
 
     def another_app(self, url: str | None = None) -> App:
         """An App like the first, with no handlers yet: another deploy, or another producer."""
@@ -115,6 +132,10 @@ class Floor:
             return self.app.job(QUEUE, **said)  # type: ignore[arg-type]  # as `App.job` takes them
 
         return of_queue
+
+    def proxy(self) -> "Watched":
+        """Between a worker and the server."""
+        return Watched(self.server.address)
 
     async def add(self, name: str, data: object = None, **options: Unpack[AddOptions]) -> JobId:
         return (await self.queue.add(name, data, force=True, **options)).id
@@ -176,6 +197,19 @@ class Floor:
 
         await soon(there, f"{count} jobs are {state}", limit_s=limit_s)
 
+    def stop_time(self) -> StillClock:
+        """From now on time stands still, but for `later`. Before the App's first call."""
+        clock = StillClock()
+        self.app.clock = clock
+        return clock
+
+    async def later(self, ms: int) -> None:
+        """Moves the still clock; a script then sees what is due, and wakes those who sleep."""
+        clock = self.app.clock
+        assert isinstance(clock, StillClock), "time does not stand still: stop_time()"
+        clock.at_ms = Ms(clock.at_ms + ms)
+        await transitions.promote(self.link(), [], now_ms=clock.at_ms)
+
     # -- the raw keys
 
     @property
@@ -194,7 +228,29 @@ class Floor:
     def stats(self) -> Mapping[str, int]:
         return {f.decode(): int(n) for f, n in self.dump().hashes["stats"].items()}
 
+    def redis_ms(self) -> int:
+        """Redis's own time."""
+        seconds, micros = self.raw.time()
+        return int(seconds) * 1_000 + int(micros) // 1_000
+
     async def beat(self, *hired: Hired, lease_ms: int = LEASE_MS) -> Beaten:
         """What a daemon would do for these workers, once."""
         ids = [worker for each in hired for worker in each.worker.ids]
         return await transitions.beat(self.link(), ids, lease_ms=lease_ms)
+
+
+class Watched(Proxy):
+    """A proxy that notes what each request was."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        super().__init__(upstream)
+        self.seen: list[str] = []
+        """The command of each request; of a script its name."""
+
+    def struck_by(self, request: bytes) -> Fault | None:
+        words = request.split(b"\r\n")
+        called = words[2].decode().upper() if len(words) > 2 else words[0].decode()
+        if called == "EVALSHA":
+            called = SCRIPTS.get(words[4], "?")
+        self.seen.append(called)
+        return super().struck_by(request)
