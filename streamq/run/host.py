@@ -143,8 +143,10 @@ class Host:
         try:
             while runs and not giving_up.done():
                 done, _ = await asyncio.wait(
-                    {*runs, giving_up}, return_when=asyncio.FIRST_COMPLETED
+                    {*runs, giving_up, listening}, return_when=asyncio.FIRST_COMPLETED
                 )
+                if listening in done:
+                    listening.result()  # it listens for ever: this raises what ended it
                 for ended in runs.keys() & done:
                     worker = runs.pop(ended)
                     ended.result()

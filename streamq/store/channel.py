@@ -22,7 +22,9 @@ from streamq.store.address import (
     resolve,
 )
 
-SILENCE_S: Final = 15.0  # then it asks whether the server is there
+SILENCE_S: Final = 120.0
+"""Then it asks whether the server is there. Seldom: what is missed meanwhile comes with the next
+beat, and an idle process is to cost Redis next to nothing."""
 PONG_LIMIT_S: Final = 10.0
 PAUSE_MIN_S: Final = 0.1  # between two tries to connect
 PAUSE_MAX_S: Final = 5.0

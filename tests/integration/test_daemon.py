@@ -1,5 +1,6 @@
 """A daemon from its start to its end: real processes, told by signals."""
 
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -104,13 +105,52 @@ async def test_a_second_signal_hands_back_at_once(fleet: Fleet, first: signal.Si
     assert (found.state, found.run.attempts) == (JobState.WAITING, 0)
 
 
+async def test_a_second_signal_ends_a_process_that_is_stopped(fleet: Fleet) -> None:
+    daemon = await fleet.start(grace="10m", lease="60s")
+    job = await fleet.add("lasting", 600.0)
+    began = await fleet.began(job)
+    os.kill(began.pid, signal.SIGSTOP)
+
+    daemon.send(signal.SIGTERM)
+    await daemon.says("no more jobs are taken")
+    daemon.send(signal.SIGTERM)
+
+    assert await daemon.ends() == 6
+    found = await fleet.job(job)
+    assert (found.state, found.run.attempts) == (JobState.WAITING, 0)
+
+
+async def test_term_between_two_processes_ends_it(fleet: Fleet) -> None:
+    daemon = await fleet.start()
+    job = await fleet.add("crashes", "SIGSEGV")
+    await daemon.says("its successor starts in")
+
+    assert await daemon.stops() == 0
+
+    found = await fleet.job(job)
+    assert (found.state, found.run.attempts) == (JobState.WAITING, 0)
+
+
+async def test_term_while_a_suspect_runs_alone_hands_it_back(fleet: Fleet) -> None:
+    daemon = await fleet.start(grace="300ms")
+    job = await fleet.add("crashes_twice", 60.0)
+    await daemon.says("for suspects of queue", limit_s=60)
+    await fleet.began(job, 3)
+
+    assert await daemon.stops() == 0
+
+    found = await fleet.job(job)
+    assert (found.state, found.run.attempts) == (JobState.WAITING, 0)
+
+
 @pytest.mark.parametrize("slow", [handlers.SLOW_IMPORT, handlers.SLOW_LIFESPAN])
 async def test_term_while_a_process_starts_ends_it(fleet: Fleet, slow: str) -> None:
     daemon = await fleet.start({slow: "60"}, ready=False)
-    await daemon.says("started")
     await soon(lambda: bool(daemon.children), "its child")
+    if slow == handlers.SLOW_LIFESPAN:
+        await soon(lambda: fleet.notes() == ["lifespan-begins"], "its lifespan begins")
 
-    assert await daemon.stops() == 0
+    assert await daemon.stops(limit_s=5) == 0
 
 
 async def test_the_apps_lifespan_ends_in_order(fleet: Fleet) -> None:
@@ -118,8 +158,7 @@ async def test_the_apps_lifespan_ends_in_order(fleet: Fleet) -> None:
 
     await daemon.stops()
 
-    notes = (fleet.folder / "ran").read_text().splitlines()
-    assert [note.split()[0] for note in notes] == ["lifespan", "lifespan-end"]
+    assert fleet.notes() == ["lifespan-begins", "lifespan", "lifespan-end"]
 
 
 async def test_a_lifespan_that_raises_ends_the_daemon_and_is_shown(fleet: Fleet) -> None:
@@ -227,6 +266,18 @@ async def test_a_burst_ends_when_nothing_waits_runs_or_is_due(fleet: Fleet) -> N
     assert {(await fleet.job(job)).state for job in jobs} == {JobState.COMPLETED}
     # Its retry is due in five seconds, and no burst waits for that.
     assert (await fleet.job(retried)).state is JobState.DELAYED
+
+
+async def test_a_burst_waits_for_what_runs_elsewhere(fleet: Fleet) -> None:
+    other = await fleet.start()
+    job = await fleet.add("lasting", 3.0)
+    await fleet.began(job)
+
+    burst = await fleet.start(config={"burst": True})
+
+    assert await burst.ends() == 0
+    assert (await fleet.job(job)).state is JobState.COMPLETED
+    assert await other.stops() == 0
 
 
 async def test_a_process_is_replaced_after_so_many_jobs_and_none_is_lost(fleet: Fleet) -> None:

@@ -103,6 +103,19 @@ async def test_a_handler_that_holds_the_process_for_two_leases_is_not_declared_d
     assert [await each.stops() for each in (daemon, other)] == [0, 0]
 
 
+@pytest.mark.parametrize("name", ["holds_loop", "holds_lock"])
+async def test_nor_is_one_that_holds_it_from_its_very_first_moment(fleet: Fleet, name: str) -> None:
+    # It is claimed with the first turn: its process had no time to say who its workers are.
+    job = await fleet.add(name, LEASE_S * 3)
+    daemon = await fleet.start()
+
+    await fleet.reaches(job, JobState.COMPLETED)
+
+    assert len(fleet.ran(job)) == 1
+    assert not daemon.said("is given back")
+    assert await daemon.stops() == 0
+
+
 async def test_a_process_stopped_for_longer_than_the_lease_loses_its_job_and_goes_on(
     fleet: Fleet,
 ) -> None:

@@ -187,7 +187,7 @@ async def test_a_silent_connection_is_given_up_before_the_lease_ends(
 
 
 async def test_a_running_job_is_cancelled_by_a_word_to_its_queue(fleet: Fleet) -> None:
-    daemon = await fleet.start()
+    daemon = await fleet.start(lease="10m")  # the next beat, the net below, is far away
     job = await fleet.add("lasting", 60.0)
     await fleet.began(job)
 

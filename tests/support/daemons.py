@@ -199,6 +199,11 @@ class Fleet:
         found = [Ran(n, int(a), int(p)) for n, a, p in (line.split() for line in lines)]
         return [r for r in found if (r.job == job if job else not r.job.startswith("lifespan"))]
 
+    def notes(self) -> list[str]:
+        """What the app's lifespan noted."""
+        lines = self._ran.read_text().splitlines() if self._ran.exists() else []
+        return [line.split()[0] for line in lines if line.startswith("lifespan")]
+
     async def workers(self) -> list[WorkerSeen]:
         return [w for w in await reads.workers(self.link) if w.live]
 

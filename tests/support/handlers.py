@@ -26,6 +26,7 @@ QUEUE = "q"
 
 @asynccontextmanager
 async def _lifespan(app: App) -> AsyncIterator[None]:
+    _note_line("lifespan-begins 0")
     await asyncio.sleep(float(os.environ.get(SLOW_LIFESPAN, "0")))
     if FAILING_LIFESPAN in os.environ:
         raise RuntimeError("no database")
@@ -49,6 +50,11 @@ def _note_line(text: str) -> None:
         with Path(os.environ[RAN]).open("a") as file:
             # One write: lines of several processes do not mix.
             file.write(f"{text} {os.getpid()}\n")
+
+
+def _times(job: Context) -> int:
+    """How often its handler has begun."""
+    return Path(os.environ[RAN]).read_text().count(job.id)
 
 
 @app.job(QUEUE)
@@ -115,6 +121,16 @@ async def crashes(data: str, job: Context) -> None:
     if data.startswith("SIG"):
         os.kill(os.getpid(), signal.Signals[data])
     os._exit(int(data))
+
+
+@app.job(QUEUE)
+async def crashes_twice(data: float, job: Context) -> str:
+    """Ends its process the first two times, and then lasts."""
+    _note(job)
+    if _times(job) <= 2:
+        os._exit(1)
+    await asyncio.sleep(data)
+    return "well"
 
 
 @app.job(QUEUE)
