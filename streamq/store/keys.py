@@ -93,8 +93,31 @@ def control_channel(prefix: str) -> bytes:
     return f"{prefix}:control".encode()
 
 
-def app_key(prefix: str, name: str) -> bytes:
-    """A key of the application's own values. Raises InvalidName: it could else forge another's."""
+def app_root(prefix: str) -> bytes:
+    """What the keys of the application's own values begin with."""
+    return f"{prefix}:app:".encode()
+
+
+def admin_root(prefix: str) -> bytes:
+    """What the keys of the admin begin with: tokens, throttles, the audit."""
+    return f"{prefix}:admin:".encode()
+
+
+SHARED_ROOT = re.compile(r"[A-Za-z0-9._-]{1,32}:")
+
+
+def shared_root(prefix: str, root: str) -> bytes:
+    """The start of keys that other programs have too, such as `sess:`.
+
+    Raises InvalidName: for one that could be the start of our own keys.
+    """
+    if not SHARED_ROOT.fullmatch(root) or f"{prefix}:".startswith(root):
+        raise InvalidName("prefix", root)
+    return root.encode()
+
+
+def value_key(root: bytes, name: str) -> bytes:
+    """The key of one value below a root. Raises InvalidName: it could else forge another's."""
     if not ID.fullmatch(name):
         raise InvalidName("id", name)
-    return f"{prefix}:app:{name}".encode()
+    return root + name.encode()

@@ -94,6 +94,85 @@ async def test_a_list_keeps_its_newest_values(app: App) -> None:
         await app.redis.append("audit", "x", keep=0)
 
 
+async def test_a_counter_without_its_end_is_given_one_by_its_first_increment(
+    app: App, raw: Redis, prefix: str
+) -> None:
+    """As one is that ended between the two commands of an increment."""
+    await app.redis.increment("hits", by=-1)
+    await app.redis.increment("hits", expire="1h")
+
+    again = await app.redis.increment("hits", expire="1h")
+
+    assert again == 1
+    assert 0 < await raw.pttl(f"{prefix}v:app:hits") <= 3_600_000
+
+
+async def test_a_value_that_is_read_may_live_on(app: App) -> None:
+    await app.redis.set("a", "x", expire="1h")
+
+    assert await app.redis.get("a", renew="2h") == b"x"
+
+    left = await app.redis.ms_left("a")
+    assert left is not None and 3_600_000 < left <= 7_200_000
+    assert await app.redis.get("never", renew="2h") is None
+    assert await app.redis.ms_left("never") == 0
+
+
+async def test_a_value_without_an_end_is_told_from_one_that_is_gone(app: App) -> None:
+    await app.redis.set("a", "x")
+
+    assert await app.redis.ms_left("a") is None
+
+
+async def test_a_journal_is_read_page_by_page_from_its_end(app: App) -> None:
+    ids = [await app.redis.write("audit", str(i), keep=1_000) for i in range(5)]
+
+    first = await app.redis.written("audit", 2)
+    rest = await app.redis.written("audit", before=first[-1].id)
+
+    assert [entry.value for entry in (*first, *rest)] == [b"4", b"3", b"2", b"1", b"0"]
+    assert [entry.id for entry in (*first, *rest)] == ids[::-1]
+    assert first[0].at_ms >= rest[-1].at_ms > 1_600_000_000_000
+    assert await app.redis.written("never") == []
+
+
+async def test_a_journal_keeps_about_its_newest_entries(app: App, raw: Redis, prefix: str) -> None:
+    for i in range(400):
+        await app.redis.write("audit", str(i), keep=10)
+
+    assert 10 <= await raw.xlen(f"{prefix}v:app:audit") < 300
+    assert (await app.redis.written("audit", 1))[0].value == b"399"
+
+
+@pytest.mark.parametrize("before", ["", "x", "1", "1-1-1", "(1-1", "+"])
+async def test_what_is_no_place_of_a_journal_is_refused(app: App, before: str) -> None:
+    with pytest.raises(InvalidName):
+        await app.redis.written("audit", before=before)
+
+
+async def test_the_admins_values_and_those_of_others_have_roots_of_their_own(
+    app: App, raw: Redis, prefix: str
+) -> None:
+    theirs = app.redis.shared(f"{prefix}-sess:")
+    await app.redis.admin.set("a", "admin")
+    await theirs.set("a", "shared")
+    try:
+        assert await app.redis.get("a") is None
+        assert await raw.get(f"{prefix}v:admin:a") == b"admin"
+        assert await raw.get(f"{prefix}-sess:a") == b"shared"
+        assert [name async for name in theirs.scan()] == ["a"]
+    finally:
+        await theirs.delete("a")
+
+
+@pytest.mark.parametrize("root", ["", "sess", ":", "{email}:", "a b:", "*:", "{prefix}v:"])
+async def test_a_root_that_could_reach_our_own_keys_is_refused(
+    app: App, root: str, prefix: str
+) -> None:
+    with pytest.raises(InvalidName):
+        await app.redis.shared(root.replace("{prefix}", prefix)).get("queues")
+
+
 async def test_a_message_is_heard_by_who_listens(app: App, raw: Redis, prefix: str) -> None:
     async with raw.pubsub() as listener:
         await listener.subscribe(f"{prefix}v:app:news")
