@@ -3,7 +3,7 @@
 The clock is the test's own and moves only by `later`; turn numbers are kept per worker.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from streamq.job import Claim, End, JobId, Line, NewJob, Options, Outcome, Run, WorkerId
@@ -86,12 +86,14 @@ class ByHand:
         shy: bool = False,
         alone: bool = False,
         keep_completed: int | None = None,
+        keep_failed: int | None = None,
+        counters: Mapping[str, int] | None = None,
     ) -> Turn:
         """The worker's next step, which Redis has to take."""
         reply = await transitions.step(
             self.at, worker, self.turns[worker] + 1, slots=slots, share=share, outcomes=outcomes,
             honoured=honoured, waits=waits, shy=shy, alone=alone, keep_completed=keep_completed,
-            now_ms=self.now_ms,
+            keep_failed=keep_failed, counters=counters, now_ms=self.now_ms,
         )  # fmt: skip
         if isinstance(reply, Recheck):
             raise Rechecked(reply)

@@ -21,6 +21,7 @@ from streamq.store.scripts import Link, script
 from tests.support import invariants
 from tests.support.by_hand import LEASE_MS, ByHand, Rechecked, ends
 
+CALLS_BEFORE_LEASE_MAX: Final = 30  # of a step that settles nothing
 TURNS_MAX: Final = 50  # until a queue is worked off
 NURSE: Final = WorkerId("nurse")
 
@@ -289,4 +290,28 @@ async def tear(url: str, raw: redis.Redis, hand: ByHand, case: Case) -> Torn:
         return Torn(calls, torn_at)
     finally:
         stage.clear()
+        await wire.close()
+
+
+async def claim_without_lease(url: str, hand: ByHand, worker: WorkerId) -> None:
+    """A claim of a worker that ends between its entry, which then pends, and its lease."""
+    wire, whole = TornWire(url, "step"), hand.at
+    try:
+        for wire.fail_at in range(1, CALLS_BEFORE_LEASE_MAX):
+            hand.at = Link(wire, whole.keys)
+            with suppress(ScriptFault):
+                await hand.claim(worker)
+            hand.at = whole
+            lines = whole.keys.lines.values()
+            lengths = [await whole.wire.call("look", ("XLEN", line)) for line in lines]
+            leases = await whole.wire.call("look", ("HLEN", whole.keys.names["leases"]))
+            pending = [
+                (await whole.wire.call("look", ("XPENDING", line, "workers")))[0]
+                for line, length in zip(lines, lengths, strict=True)
+                if length
+            ]
+            if sum(pending) > leases:
+                return
+        raise AssertionError("no call of step stands between an entry and its lease")
+    finally:
         await wire.close()

@@ -193,6 +193,13 @@ async def test_a_time_from_which_to_judge_that_lies_far_ahead_is_written_back(
     assert await hand.judge(W2) == [W1]
 
 
+async def test_a_shorter_lease_does_not_wait_for_the_end_of_a_longer_one(hand: ByHand) -> None:
+    await hand.register(W1, W2)
+    await transitions.beat(hand.at, [W1, W2], lease_ms=24 * HOUR_MS, now_ms=hand.now_ms)
+
+    assert await hand.judge(W2) == [W1]
+
+
 async def test_nothing_is_let_go_for_its_age_after_a_jump(hand: ByHand, look: Look) -> None:
     await hand.register(W1)
     await hand.add("a")
@@ -305,6 +312,21 @@ async def test_a_producer_not_heard_of_for_ten_minutes_is_forgotten(
         hand.later(BEAT_MS)
 
     assert look.dump().hashes["adds"] == {}
+
+
+async def test_producers_are_forgotten_behind_any_number_of_others(
+    hand: ByHand, look: Look
+) -> None:
+    await hand.register(W1)
+    adds = hand.at.keys.names["adds"]
+    look.raw.hset(adds, mapping={f"live{i}": f"1:{hand.now_ms * 2}:" for i in range(900)})
+    look.raw.hset(adds, mapping={f"old{i}": f"1:{hand.now_ms - 600_001}:" for i in range(100)})
+    await hand.judge(W1)
+    for _ in range(10):
+        await hand.judge(W1)
+
+    left = [row for row in look.dump().hashes["adds"] if row.startswith(b"old")]
+    assert left == []
 
 
 async def test_dead_rows_are_swept_behind_any_number_of_live_ones(hand: ByHand, look: Look) -> None:

@@ -6,7 +6,7 @@ import pytest
 from streamq.errors import CallAgain, StoreFull, WrongState
 from streamq.job import HEAD_BYTES, End, NewJob, pack
 from streamq.store import transitions
-from tests.support.by_hand import W1, ByHand, new
+from tests.support.by_hand import BEGIN_MS, W1, ByHand, new
 from tests.support.planted import full
 from tests.support.torn import Case
 from tests.transitions.conftest import Look, Trial
@@ -68,8 +68,8 @@ async def test_a_delayed_job_keeps_its_time_unless_told(hand: ByHand, look: Look
     assert member == (b"1n\0\0\0\0\0\2a", hand.now_ms + 500)
 
 
-@pytest.mark.parametrize("due_ms", [0, 1])
-async def test_a_delayed_job_waits_at_once_for_a_time_gone_by(
+@pytest.mark.parametrize("due_ms", [0, 1, BEGIN_MS])
+async def test_a_delayed_job_waits_at_once_for_a_time_that_has_come(
     hand: ByHand, look: Look, due_ms: int
 ) -> None:
     job = new("a", delay_ms=500)

@@ -111,6 +111,7 @@ async def test_a_full_redis_lets_it_pass(hand: ByHand, look: Look) -> None:
 
     with full(look.raw):
         assert await _clean(hand) == (1, False)
+        look.raw.delete(hand.at.keys.names["wake"])
         assert await _clean(hand) == (0, False)
 
 

@@ -93,7 +93,10 @@ async def test_draining_twice_or_nothing_at_all_does_nothing(hand: ByHand, look:
 async def test_a_full_redis_lets_it_pass(hand: ByHand, look: Look) -> None:
     await _mixed(hand)
 
+    look.raw.delete(hand.at.keys.names["wake"])
+
     with full(look.raw):
+        assert await hand.drain(limit=0) == (0, True)
         assert await hand.drain() == (8, False)
 
 

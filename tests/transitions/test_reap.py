@@ -8,7 +8,7 @@ from streamq.store.replies import Doomed, Verdict
 from streamq.store.scripts import Link
 from tests.support.by_hand import LEASE_MS, W1, W2, W3, ByHand, names, new
 from tests.support.planted import full
-from tests.support.torn import Case, TornWire
+from tests.support.torn import Case, TornWire, claim_without_lease
 from tests.transitions.conftest import Look, Trial
 
 ALONE = WorkerId("alone")
@@ -210,6 +210,7 @@ async def test_a_suspect_that_kills_alone_too_is_poison(hand: ByHand, look: Look
     assert doomed.why == "poison"
     assert look.states() == {"a": "failed"}
     assert look.dump().hashes["runs"] == {b"a": pack_run(Run(reason="poison"))}
+    assert look.stats()["stalls"] == 3
 
 
 async def test_a_death_without_evidence_while_alone_leaves_it_a_suspect(
@@ -238,6 +239,20 @@ async def test_without_a_daemon_a_suspect_is_parked(hand: ByHand, look: Look) ->
 
     assert [d.why for d in reaped.doomed] == ["suspect"]
     await hand.bury(W2, evidence=True)
+    assert look.states() == {"a": "parked"}
+
+
+async def test_a_suspect_that_was_taken_without_a_lease_is_doomed_all_the_same(
+    server_url: str, hand: ByHand, look: Look
+) -> None:
+    """The claim ended early; its worker, and no daemon, died over it."""
+    await hand.register(W1, kind="e")
+    await hand.add("a")
+    await claim_without_lease(server_url, hand, W1)
+    look.raw.hset(hand.at.keys.names["stalls"], "a", "1 0")
+
+    await hand.bury(W1, evidence=True)
+
     assert look.states() == {"a": "parked"}
 
 

@@ -208,6 +208,32 @@ async def test_of_two_states_the_end_stays(hand: ByHand, look: Look) -> None:
     }  # fmt: skip
 
 
+async def test_a_lease_of_a_job_that_waits_goes_and_the_job_stays_in_its_line(
+    hand: ByHand, look: Look
+) -> None:
+    await hand.register(W1)
+    await hand.add("a", new("b", priority=9))
+    leases = hand.at.keys.names["leases"]
+    look.raw.hset(leases, mapping={"a": "nonsense", "b": "1-1|9|5|w1"})
+
+    await _mend(hand, look)
+
+    assert look.waiting() == [("3", "a"), ("9", "b")]
+    assert look.meta("dead") in (None, "0")
+
+
+async def test_what_is_put_right_is_counted_and_what_waits_is_told(
+    hand: ByHand, look: Look
+) -> None:
+    await hand.claimed("a", "b")
+    look.raw.delete(hand.at.keys.names["leases"])
+
+    await _mend(hand, look)
+
+    assert look.told()[-1] == ("waiting", ["a", "b"])
+    assert look.stats()["repaired"] >= 2
+
+
 async def test_h20_of_two_live_entries_that_were_both_given_out_one_stays(
     hand: ByHand, look: Look
 ) -> None:

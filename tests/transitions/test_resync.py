@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from streamq.errors import Gone, ScriptFault, StaleTurn
+from streamq.errors import Gone, StaleTurn
 from streamq.job import Claim, End, Run, pack_run
 from streamq.store import transitions
 from tests.support.by_hand import W1, W2, ByHand, ends, names, new
 from tests.support.planted import full
-from tests.support.torn import Case, TornWire
+from tests.support.torn import Case, claim_without_lease
 from tests.transitions.conftest import Look, Trial
 
 
@@ -180,11 +180,14 @@ async def test_suspects_and_given_back_jobs_are_told_too(hand: ByHand) -> None:
 async def test_an_entry_that_was_taken_without_a_lease_becomes_a_claim(
     server_url: str, hand: ByHand, look: Look
 ) -> None:
-    claim = await _claim_torn_before_its_lease(server_url, hand)
+    await hand.register(W1)
+    await hand.add("a")
+    await claim_without_lease(server_url, hand, W1)
 
     found = await hand.resync(W1)
 
-    assert [c.id for c in found.claims] == [claim]
+    assert [c.id for c in found.claims] == ["a"]
+    assert look.meta("fence") == str(found.claims[0].fence)
     await hand.settle(found.claims)
     assert look.states() == {"a": "completed"}
 
@@ -193,7 +196,9 @@ async def test_an_entry_without_a_lease_of_a_job_that_ended_is_dropped(
     server_url: str, hand: ByHand, look: Look
 ) -> None:
     """A completed job must not come back, whatever was torn before."""
-    await _claim_torn_before_its_lease(server_url, hand)
+    await hand.register(W1)
+    await hand.add("a")
+    await claim_without_lease(server_url, hand, W1)
     look.raw.zadd(hand.at.keys.names["completed"], {"a": hand.now_ms})
 
     found = await hand.resync(W1)
@@ -231,22 +236,3 @@ async def test_keys_of_other_types_tear_nothing_beyond_repair(trial: Trial) -> N
     failed = set(await trial.plant_each(CASE))
 
     assert {"jobs", "leases", "turns", "meta", "wait 0", "wait 3"} <= failed
-
-
-async def _claim_torn_before_its_lease(url: str, hand: ByHand) -> str:
-    """Job a's entry pends under w1, and no lease was made: the script ended between the two."""
-    await hand.register(W1)
-    await hand.add("a")
-    wire = TornWire(url, "step")
-    for wire.fail_at in range(1, 30):
-        whole, hand.at = hand.at, msgspec.structs.replace(hand.at, wire=wire)
-        try:
-            await hand.claim(W1)
-        except ScriptFault:
-            hand.at = whole
-            pending = await whole.wire.call("look", ("XPENDING", whole.keys.lines["3"], "workers"))
-            leases = await whole.wire.call("look", ("HLEN", whole.keys.names["leases"]))
-            if pending[0] and not leases:
-                await wire.close()
-                return "a"
-    raise AssertionError("no call of step stands between an entry and its lease")

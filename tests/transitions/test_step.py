@@ -326,6 +326,22 @@ async def test_retention_by_count_lets_the_oldest_go_with_all_that_stands_of_the
     assert look.stats()["trimmed"] == 2
 
 
+async def test_retention_by_count_holds_for_failed_jobs_too(hand: ByHand, look: Look) -> None:
+    for claim in await hand.claimed(*names(4)):
+        hand.later(1)
+        await hand.turn(W1, outcomes=ends([claim], End.FAILED), keep_completed=0, keep_failed=1)
+
+    assert look.states() == {"j3": "failed"}
+
+
+async def test_its_counters_are_added_to_what_stands(hand: ByHand, look: Look) -> None:
+    await hand.register(W1)
+    for _ in range(2):
+        await hand.turn(W1, counters={"completed": 2, "run:welcome:3": 5})
+
+    assert look.stats() == {"completed": 4, "run:welcome:3": 10}
+
+
 async def test_retention_of_nothing_keeps_nothing(hand: ByHand, look: Look) -> None:
     claims = await hand.claimed(*names(3))
 

@@ -101,8 +101,11 @@ async def test_somebody_is_woken(hand: ByHand, look: Look) -> None:
 
 async def test_a_full_redis_lets_it_pass(hand: ByHand, look: Look) -> None:
     await _parked(hand)
+    await hand.add("waits")
+    look.raw.delete(hand.at.keys.names["wake"])
 
     with full(look.raw):
+        assert await hand.unpark("waits") == [False]
         assert await hand.unpark("a") == [True]
 
 

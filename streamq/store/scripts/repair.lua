@@ -69,13 +69,10 @@ end
 -- An index without its record goes; of two, the first of completed, failed, parked stays.
 function mend.completed(id)
   local record = redis.call('HGET', key.jobs, id)
-  if not record then
-    forget({ id })
-  elseif place_of(id, record) == arg.what then
-    return
+  if not record or place_of(id, record) ~= arg.what then
+    redis.call('ZREM', key[arg.what], id)
+    mended[#mended + 1] = id
   end
-  redis.call('ZREM', key[arg.what], id)
-  mended[#mended + 1] = id
 end
 mend.failed, mend.parked = mend.completed, mend.completed
 

@@ -80,7 +80,6 @@ local function mend_entry(m, line, entry, value, free)
   end
   if place_of(id, record) then
     drop_entry(line, entry, id)
-    redis.call('HDEL', key.leases, id)
   elseif leased and (leased ~= entry or leased_line ~= line) then
     drop_entry(line, entry, id)
   elseif leased or free then
