@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from admin.binding import Bound, bind, by_path
@@ -109,13 +109,25 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 async def _not_routed(request: Request, error: Exception) -> Response:
     """No route of that path, or none of that method."""
     assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    message = {
-        HTTPStatus.NOT_FOUND: "There is nothing at this path. See /api/admin/jobs/openapi.json.",
-        HTTPStatus.METHOD_NOT_ALLOWED: "This path takes other methods: see the Allow header.",
-    }.get(status, error.detail)
-    refused = Refused(status, status.phrase, message, headers=error.headers or {})
+    status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+    message = error.detail
+    if status is HTTPStatus.NOT_FOUND:
+        message = "There is nothing at this path. See /api/admin/jobs/openapi.json."
+    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods_at(request))
+        message = f"This path takes {headers['Allow']}."
+    refused = Refused(status, status.phrase, message, headers=headers)
     return refusal(refused, request_id_of(request))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """All methods of a path: `DELETE /:queueName/:jobId` matches many a path beside its own row."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            found |= route.methods or set()
+    return sorted(found)
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

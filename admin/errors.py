@@ -65,3 +65,10 @@ class Conflict(Refused):
 
     def __init__(self, message: str, *, code: str = "") -> None:
         super().__init__(HTTPStatus.CONFLICT, "Conflict", message, code=code)
+
+
+class Unfit(Refused):
+    """What was sent is right by its types, and cannot be meant here; nothing was done."""
+
+    def __init__(self, error: str, message: str, *, code: str = "") -> None:
+        super().__init__(HTTPStatus.UNPROCESSABLE_ENTITY, error, message, code=code)

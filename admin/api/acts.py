@@ -5,7 +5,6 @@ Each call is safe to repeat: it says what it came to, and the same one again cha
 
 import hashlib
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated, Final
 
 import msgspec
@@ -14,7 +13,7 @@ from msgspec import UNSET, Meta
 from admin.api.jobs import found_job, no_such_job
 from admin.api.paths import AtJob, AtName, Done, done
 from admin.call import Call
-from admin.errors import BadRequest, Conflict, Refused
+from admin.errors import Conflict, Unfit
 from admin.policy import Role
 from streamq import Effect, Job, JobState
 from streamq.adding import ATTEMPTS_MAX, AddOptions
@@ -90,11 +89,11 @@ def _ms(value: int | None) -> str | None:
 PAYLOAD_ERRORS: Final = (InvalidPayload, NotSerialisable, PayloadTooLarge, UnknownJobName)
 
 
-def unfit(error: StreamqError) -> Refused:
+def unfit(error: StreamqError) -> Unfit:
     """JSON that is right as JSON, and no payload of that job."""
     code = error.code or ""
     message = str(error).removeprefix(f"{code} ").replace("force=True", "force: true")
-    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid payload", message, code=code)
+    return Unfit("Invalid payload", message, code=code)
 
 
 # ---- retry
@@ -197,7 +196,7 @@ class ChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def change(call: Call, path: AtJob, body: ChangeBody) -> Done:
     """Another payload, priority or time for a job that waits or is delayed."""
     if body.data is UNSET and body.priority is None and body.delay is None:
-        raise BadRequest("Invalid body", "Give data, priority or delay.")
+        raise Unfit("Nothing to change", "Give data, priority or delay.")
     if body.data is not UNSET:
         call.require(Role.ADMIN, "To change a payload takes admin.")
     queue = await call.queue(path.queue_name)

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from admin.api.paths import AtQueue
 from admin.call import Call
-from admin.errors import BadRequest
+from admin.errors import Unfit
 from admin.policy import Role
 from streamq import Bulk, JobState, Queue
 from streamq.operate import BULK_JOBS_MAX, BULK_LIMIT_S
@@ -200,7 +200,7 @@ async def paced(step: Callable[[int], Awaitable[Bulk]], *, limit: int, rate: flo
 
 def _confirmed(queue: str, said: str) -> None:
     if said != queue:
-        raise BadRequest(
+        raise Unfit(
             "Confirmation needed",
             f'It cannot be taken back. Send "confirm": "{queue}" along, or "dryRun": true.',
         )

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from admin.api.paths import AtQueue
 from admin.call import Call
-from admin.errors import BadRequest
+from admin.errors import Unfit
 from streamq import QueueState
 from streamq.declaring import LIMIT_MAX, PERIOD_MS_MAX
 
@@ -54,7 +54,7 @@ async def set_limits(call: Call, path: AtQueue, body: LimitsBody) -> Limits:
     queue = await call.queue(path.queue_name)
     said = body.max_active is not UNSET or body.rate is not UNSET
     if said is body.reset:
-        raise BadRequest("Invalid body", "Give maxActive or rate or both, or reset alone.")
+        raise Unfit("Nothing to set", "Give maxActive or rate or both, or reset alone.")
     before = limits_of(await queue.state())
     if body.reset:
         state = await queue.limit_reset()

@@ -1,4 +1,4 @@
-"""Bearer tokens by configuration: the smallest access that is one, for tests of what lies behind it.
+"""Bearer tokens by configuration: the smallest access that is one, for tests of what is behind it.
 
 The hash of a token is compared, in a time that says nothing; a token is one person with one role.
 """
