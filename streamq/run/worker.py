@@ -18,7 +18,7 @@ import msgspec
 
 from streamq.app import App
 from streamq.clock import REAL, Clock
-from streamq.errors import LayoutNewer, StoreError
+from streamq.errors import LayoutNewer, StoreError, StoreFull
 from streamq.handlers import known_by
 from streamq.job import Claim, End, JobId, Outcome, WorkerId
 from streamq.run.context import Notes
@@ -174,7 +174,11 @@ class Worker:
     async def _note_queue(self) -> None:
         """Writes the queue's name where operators look for queues: at each register, for whoever
         emptied Redis took it away as well."""
-        await note_queue(self._redis, self._keys.prefix, self.queue)
+        try:
+            await note_queue(self._redis, self._keys.prefix, self.queue)
+        except (StoreFull, ErrorReply) as error:
+            # A worker that begins in a full Redis is just what is needed there.
+            log.debug("name of queue %s: %s", self.queue, error)
         if not self._initialized:
             self._initialized = True
             log.info("[QueueManager] Queue '%s' initialized", self.queue)

@@ -113,6 +113,8 @@ async def run(
         try:
             return await at.wire.call(what, command, timeout_s=timeout_s, generation=generation)
         except ErrorReply as error:
+            if error.word == "NOPERM":  # to call scripts at all, or with these keys
+                raise NotApplied(what, error.word, error.detail) from error
             if error.word != "NOSCRIPT":
                 raise _named(at.queue, name, error.text) from error
         # Not there: a restart, a fail-over or SCRIPT FLUSH. NOSCRIPT means that nothing was done.

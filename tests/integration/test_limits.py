@@ -44,7 +44,7 @@ async def test_no_more_jobs_run_at_a_time_than_the_limit_of_the_fleet_allows(flo
     await floor.all_reach(JobState.COMPLETED, 120)
     done.set()
     await watching
-    assert crowd.most == 4
+    assert 1 < crowd.most <= 4  # whether all four meet is up to the machine
 
 
 async def test_a_limit_changes_while_jobs_run(floor: Floor) -> None:
