@@ -42,10 +42,17 @@ TABLE: dict[str, str] = {
     "hours": "stream",
     "events": "stream",
     "logs": "hash",
+    "schedules": "hash",
+    "rows": "hash",
     "wait": "stream",
 }
 
-_SPELLED = {"wake0": "wake:0", "minutes": "history:minutes", "hours": "history:hours"}
+_SPELLED = {
+    "wake0": "wake:0",
+    "minutes": "history:minutes",
+    "hours": "history:hours",
+    "rows": "schedules:rows",
+}
 
 
 def line_name(line: str) -> str:

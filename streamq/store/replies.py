@@ -66,6 +66,24 @@ class Beaten(msgspec.Struct, frozen=True):
     chores: tuple[Chore, ...]
 
 
+class ScheduleState(msgspec.Struct, frozen=True):
+    """Where a schedule is: slots up to `last_slot_ms` are seen to; `last_id` is its newest job."""
+
+    last_slot_ms: int
+    fired: int
+    missed: int
+    paused: bool
+    last_id: JobId | None
+
+
+class SlotReply(msgspec.Struct, frozen=True):
+    """The reply of `slot`: absent, paused, wait, lost or fired, and which slots added a job."""
+
+    now_ms: int
+    word: str
+    fired: frozenset[int]
+
+
 class Doomed(msgspec.Struct, frozen=True):
     """A dead worker's job that may not run again.
 

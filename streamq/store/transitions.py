@@ -32,6 +32,8 @@ from streamq.store.replies import (
     Recheck,
     Repaired,
     Resynced,
+    ScheduleState,
+    SlotReply,
     Turn,
     Verdict,
 )
@@ -388,6 +390,65 @@ async def limit(
     word = "" if paused is None else int(paused)
     reply = await run(at, "limit", [_now(now_ms), version, word, max_active, rate])
     return int(reply[1])
+
+
+async def declare(
+    at: Link,
+    rows: Mapping[str, bytes],
+    *,
+    retire_ms: int,
+    now_ms: int | None = None,
+) -> dict[str, ScheduleState]:
+    """These schedules stand; where each of them is. A new one begins now.
+
+    One that nobody declared for `retire_ms` is forgotten, unless the clock jumped.
+    """
+    assert len(rows) <= FEW_MAX
+    args: list[Arg] = [_now(now_ms), retire_ms, len(rows)]
+    for name, row in rows.items():
+        args += (name, row)
+    reply = await run(at, "declare", args)
+    return {n: schedule_state(s) for n, s in zip(rows, reply[1:], strict=True)}
+
+
+def schedule_state(value: bytes) -> ScheduleState:
+    """A value of `schedules`."""
+    last, fired, missed, paused, job = value.decode().split(" ", 4)
+    return ScheduleState(
+        int(last), int(fired), int(missed), paused == "1", None if job == "-" else JobId(job)
+    )
+
+
+async def slot(
+    at: Link,
+    name: str,
+    slots: Sequence[tuple[int, NewJob, str]],
+    *,
+    until_ms: int,
+    overlap: str = "allow",
+    missed: int = 0,
+    now_ms: int | None = None,
+) -> SlotReply:
+    """Wins the slots (instant, job, label) of a schedule up to `until_ms`, and adds their jobs.
+
+    One caller wins each slot, whoever comes first. `overlap`: allow; skip leaves a slot out while
+    the schedule's last job has not ended, queue_one while it has not started. `missed`: slots that
+    the misfire policy passed over. Raises StoreFull.
+    """
+    assert len(slots) <= ITEMS_MAX
+    args: list[Arg] = [_now(now_ms), name, overlap, missed, until_ms, len(slots)]
+    for moment, job, label in slots:
+        args += (moment, job.id, pack(job), _place(job), label)
+    reply = await run(at, "slot", args)
+    return SlotReply(reply[0], reply[1].decode(), frozenset(reply[2]))
+
+
+async def hold(at: Link, name: str, *, paused: bool, now_ms: int | None = None) -> bool:
+    """Pauses a schedule or lets it go on from now; whether that changed anything.
+
+    Raises WrongState for one that nobody declared.
+    """
+    return bool((await run(at, "hold", [_now(now_ms), name, int(paused)]))[1])
 
 
 async def repair(
