@@ -82,7 +82,7 @@ class Overlap(StrEnum):
 
     ALLOW = "allow"
     SKIP = "skip"
-    QUEUE_ONE = "queue-one"
+    QUEUE_ONE = "queue_one"
 
 
 class Due(msgspec.Struct, frozen=True):
