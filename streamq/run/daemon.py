@@ -85,7 +85,7 @@ async def run_daemon(config: DaemonConfig) -> int:
     1 error, 2 settings, 3 Redis, 4 app, 6 jobs abandoned, 130 interrupted twice.
     """
     settings = config.settings()
-    with Logs(settings.log_level, settings.log_format) as logs:
+    with Logs(settings.log_level, settings.log_format, folder=settings.log_dir) as logs:
         return await Daemon(config, settings, logs).run()
 
 
@@ -205,6 +205,7 @@ class Daemon:
             grace_ms=settings.grace_ms,
             log_level=logging.getLevelName(logging.getLogger().level),
             log_format=settings.log_format.value,
+            log_dir=settings.log_dir,
         )
 
     def _start_alone(self, queue: str) -> None:

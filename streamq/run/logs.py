@@ -1,45 +1,68 @@
-"""How log lines look, and how they leave: by a thread, so that a blocked terminal stops nobody.
+"""How log lines look, whose job they are of, and where they go.
 
-Two formats: the console's, one line of text, `[Component] what happened`, as it was written by
-whoever logged it; and JSON, one object a line with the fields of `EVENT_FIELDS`. Both go to stderr.
+Two formats: the console's, `[Component] what happened`, as it was written by whoever logged it; and
+JSON, one object a line with the fields of `EVENT_FIELDS`. Both to stderr; with a folder given, to a
+file in it, and stderr gets errors alone. What others could have put into a line is made harmless,
+and what looks like a secret is hidden.
 """
 
 import contextlib
 import logging
 import os
-import queue
-import select
 import sys
-import threading
 import traceback
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 
+from streamq.errors import InvalidSetting
+from streamq.harmless import harmless, harmless_json
+from streamq.redact import redact_text
+from streamq.run.current import RUNNING, worker_name
+from streamq.run.sinks import Descriptor, LogFile, Sink, Writer
 from streamq.settings import LogFormat
 
-LINES_MAX: Final = 10_000  # waiting for a reader that does not read; further ones are counted
 LINE_CHARS_MAX: Final = 32_000
-FLUSH_LIMIT_S: Final = 1.0  # at the end
-_BATCH_MAX: Final = 200  # lines in one write
-_BLOCKED_WAIT_S: Final = 0.5
 
 EVENT_FIELDS: Final = (
     "event", "worker", "queue", "job", "job_id", "attempt", "attempts", "wait_ms", "run_ms",
     "error", "trace_id", "span_id",
 )  # fmt: skip
-"""What a log call may give as `extra`; `event` is a stable key such as job.completed."""
+"""What a log call may give as `extra`; `event` is a stable key such as job.completed. Those of the
+job whose handler logs are there by themselves."""
 
 _OURS: Final = "streamq"
+_INDENT: Final = "\n    "
 _COLOURS: Final = {logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m"}
 _PLAIN: Final = "\x1b[0m"
 
+# What the arguments of somebody's log call may raise when they are asked for their text.
+_UNSHOWABLE: Final = (
+    TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, OSError,
+    msgspec.MsgspecError,
+)  # fmt: skip
 
-def _stamp(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+class JobFields(logging.Filter):
+    """Gives each record the fields of the job in whose handler it was logged, by any logger.
+
+    For handlers of an application's own too: `handler.addFilter(JobFields())`.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        job = RUNNING.get()
+        if job is not None:
+            given = vars(record)
+            given.setdefault("worker", worker_name())
+            given.setdefault("queue", job.queue)
+            given.setdefault("job", job.name)
+            given.setdefault("job_id", job.id)
+            given.setdefault("attempt", job.attempt)
+            given.setdefault("attempts", job.attempts)
+        return True
 
 
 class JsonFormat(logging.Formatter):
@@ -50,127 +73,119 @@ class JsonFormat(logging.Formatter):
             "ts": _stamp(record),
             "level": record.levelname,
             "logger": record.name,
-            "msg": record.getMessage()[:LINE_CHARS_MAX],
+            "msg": _text_of(record),
         }
         for name in EVENT_FIELDS:
             value = getattr(record, name, None)
             if value is not None:
-                fields[name] = value if isinstance(value, int | float) else str(value)
+                fields[name] = value if isinstance(value, int | float) else _shown(str(value))
         if record.exc_info and record.exc_info[1]:
             fields["traceback"] = _traceback_of(record.exc_info[1])
-        return msgspec.json.encode(fields).decode()
+        return harmless_json(msgspec.json.encode(fields).decode())
 
 
 class ConsoleFormat(logging.Formatter):
-    """Our own lines as they are written; those of others behind the name of their logger."""
+    """Our own lines as they are written; those of others behind the name of their logger.
+
+    What goes on in a second line is indented: one that begins at the margin is always a record's
+    first, so that nobody's data can look like one.
+    """
 
     def __init__(self, *, colour: bool) -> None:
         super().__init__()
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()[:LINE_CHARS_MAX]
+        text = _text_of(record)
         if record.name.partition(".")[0] != _OURS:
             text = f"[{record.name}] {text}"
         if record.exc_info and record.exc_info[1]:
             text += "\n" + _traceback_of(record.exc_info[1])
+        if not text.isprintable():
+            text = _INDENT.join(harmless(line) for line in text.split("\n"))
         if self._colour and record.levelno >= logging.WARNING:
             shade = _COLOURS[logging.ERROR if record.levelno >= logging.ERROR else logging.WARNING]
             text = f"{shade}{text}{_PLAIN}"
         return text
 
 
+def _stamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text_of(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    # Ours say ids, names and numbers; only what went wrong tells what somebody else wrote. At two
+    # lines a job, to look through those too would cost more than all the rest of a line.
+    if record.levelno < logging.WARNING and record.name.partition(".")[0] == _OURS:
+        return _whole(text[:LINE_CHARS_MAX])
+    return _shown(text)
+
+
 def _traceback_of(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error)).rstrip()[-LINE_CHARS_MAX:]
+    # The end of it: there stands what was raised.
+    text = "".join(traceback.format_exception(error)).rstrip()
+    return redact_text(_whole(text[-LINE_CHARS_MAX:]))
 
 
-class Writer:
-    """Takes lines from any thread without waiting, and writes them to `fd` from one of its own."""
+def _shown(text: str) -> str:
+    return redact_text(_whole(text[:LINE_CHARS_MAX]))
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="streamq-logs", daemon=True)
-        self.dropped = 0
-        """Lines that found no room, in all."""
-        self._unsaid = 0
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def put(self, line: str) -> None:
-        """Takes a line; when LINES_MAX wait already it is counted instead."""
-        if self._lines.qsize() >= LINES_MAX:
-            self.dropped += 1
-            self._unsaid += 1
-        else:
-            self._lines.put(line)
-
-    def stop(self) -> None:
-        """Writes what waits, as far as that takes no longer than FLUSH_LIMIT_S."""
-        self._lines.put(None)
-        self._thread.join(FLUSH_LIMIT_S)
-
-    def _run(self) -> None:
-        ended = False
-        while not ended:
-            batch = [self._lines.get()]
-            while len(batch) < _BATCH_MAX and not self._lines.empty():
-                batch.append(self._lines.get())
-            ended = None in batch
-            lines = [line for line in batch if line is not None]
-            if self._unsaid:
-                lost, self._unsaid = self._unsaid, 0
-                lines.append(f"[Logs] {lost} lines were dropped: nobody read them")
-            if lines and not self._write("\n".join(lines).encode("utf-8", "replace") + b"\n"):
-                return
-
-    def _write(self, data: bytes) -> bool:
-        """False when nobody will ever read again."""
-        while data:
-            try:
-                data = data[os.write(self._fd, data) :]
-            except BlockingIOError:
-                # A terminal that somebody made non-blocking: wait for it here, in this thread.
-                select.select([], [self._fd], [], _BLOCKED_WAIT_S)
-            except OSError:
-                return False
-        return True
+def _whole(text: str) -> str:
+    """Without half surrogate pairs, which no bytes can carry."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 class _LineHandler(logging.Handler):
     """Formats where the line is logged (its arguments may change later) and hands it on."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, sink: Sink, form: logging.Formatter) -> None:
         super().__init__()
-        self._writer = writer
+        self.setFormatter(form)
+        self.addFilter(JobFields())
+        self.writer = Writer(sink, self._line_of)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except (TypeError, ValueError, msgspec.MsgspecError):
+        except _UNSHOWABLE:
             self.handleError(record)
         else:
-            self._writer.put(line)
+            self.writer.put(line)
+
+    def _line_of(self, text: str) -> str:
+        return self.format(
+            logging.LogRecord(f"{_OURS}.logs", logging.WARNING, "", 0, text, (), None)
+        )
 
 
 class Logs:
     """The log of this process while it is entered: everything that `logging` is told goes here."""
 
-    def __init__(self, level: str, form: LogFormat, fd: int | None = None) -> None:
-        self._fd = sys.stderr.fileno() if fd is None else fd
-        self.writer = Writer(self._fd)
-        self._handler = _LineHandler(self.writer)
-        self._handler.setFormatter(_formatter(form, self._fd))
+    def __init__(
+        self, level: str, form: LogFormat, fd: int | None = None, *, folder: str | None = None
+    ) -> None:
+        """`fd`: instead of stderr. Raises InvalidSetting for a folder that no file is opened in."""
+        out = sys.stderr.fileno() if fd is None else fd
+        self._handlers = [
+            _LineHandler(Descriptor(out), _formatter(form, colour=_wants_colour(out)))
+        ]
+        if folder is not None:
+            self._handlers[0].setLevel(logging.ERROR)
+            file = _LineHandler(_file_in(folder), _formatter(form, colour=False))
+            self._handlers.append(file)
         self._level = level
         self._before: tuple[int, list[logging.Handler]] = (logging.WARNING, [])
 
     def __enter__(self) -> Self:
         root = logging.getLogger()
         self._before = (root.level, list(root.handlers))
-        root.handlers[:] = [self._handler]
+        root.handlers[:] = self._handlers
         root.setLevel(self._level)
-        self.writer.start()
+        for handler in self._handlers:
+            handler.writer.start()
         return self
 
     def __exit__(
@@ -182,7 +197,13 @@ class Logs:
         root = logging.getLogger()
         root.handlers[:] = self._before[1]
         root.setLevel(self._before[0])
-        self.writer.stop()
+        for handler in self._handlers:
+            handler.writer.stop()
+
+    def reopen(self) -> None:
+        """The file was moved away, or is to be: lines from now on go to one of the old name."""
+        for handler in self._handlers:
+            handler.writer.reopen()
 
     def toggle_debug(self) -> str:
         """Debug logging on, or back to the level before; the level that holds now."""
@@ -192,13 +213,22 @@ class Logs:
         return level
 
 
-def _formatter(form: LogFormat, fd: int) -> logging.Formatter:
-    if form is LogFormat.JSON:
-        return JsonFormat()
-    terminal = False
+def _file_in(folder: str) -> LogFile:
+    try:
+        return LogFile(Path(folder))
+    except OSError as error:
+        why = f"no file can be opened there: {error.strerror}. Give a folder that we may write to."
+        raise InvalidSetting("log_dir", folder, "LOG_DIR", why) from error
+
+
+def _formatter(form: LogFormat, *, colour: bool) -> logging.Formatter:
+    return JsonFormat() if form is LogFormat.JSON else ConsoleFormat(colour=colour)
+
+
+def _wants_colour(fd: int) -> bool:
     with contextlib.suppress(OSError):
-        terminal = os.isatty(fd)
-    return ConsoleFormat(colour=terminal and "NO_COLOR" not in os.environ)
+        return os.isatty(fd) and "NO_COLOR" not in os.environ
+    return False
 
 
 def set_level(level: str) -> None:

@@ -50,6 +50,7 @@ class Setup(msgspec.Struct, frozen=True, tag="setup", kw_only=True):
     grace_ms: int
     log_level: str = "INFO"
     log_format: str = "console"
+    log_dir: str | None = None
 
 
 class Pulse(msgspec.Struct, frozen=True, tag="pulse"):

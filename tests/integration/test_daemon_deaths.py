@@ -136,9 +136,9 @@ async def test_a_process_stopped_for_longer_than_the_lease_loses_its_job_and_goe
 
 
 async def test_a_process_stopped_for_less_than_the_lease_keeps_its_job(fleet: Fleet) -> None:
-    daemon = await fleet.start(lease="6s")
-    other = await fleet.start(lease="6s")
-    job = await fleet.add("lasting", 8.0)
+    daemon = await fleet.start(lease="3s")
+    other = await fleet.start(lease="3s")
+    job = await fleet.add("lasting", 4.0)
     began = await fleet.began(job)
 
     for _ in range(3):
@@ -153,7 +153,7 @@ async def test_a_process_stopped_for_less_than_the_lease_keeps_its_job(fleet: Fl
 
 
 async def test_a_hung_process_is_dumped_and_killed_and_its_job_is_suspect(fleet: Fleet) -> None:
-    daemon = await fleet.start(hung="2s")
+    daemon = await fleet.start(hung="1s")
 
     job = await fleet.add("deadlocks")
 

@@ -170,10 +170,10 @@ async def test_a_silent_connection_is_given_up_before_the_lease_ends(
     fleet: Fleet, server: EmbeddedServer
 ) -> None:
     async with Proxy(server.address) as proxy:
-        daemon = await fleet.start({"REDIS_URL": proxy.url}, lease="3s")
-        job = await fleet.add("lasting", 6.0)
+        daemon = await fleet.start({"REDIS_URL": proxy.url})
+        job = await fleet.add("lasting", 3 * LEASE_S)
         await fleet.began(job)
-        other = await fleet.start(lease="3s")
+        other = await fleet.start(grace="10s")
 
         # The connection of the beats, and nothing else, hears no answer any more.
         proxy.blackhole(script("beat").sha)

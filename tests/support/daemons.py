@@ -38,6 +38,7 @@ LIMIT_S: Final = 30.0
 """For anything that processes of ours have to come to on a busy machine."""
 
 QUICK_LEASE: Final = "1500ms"
+QUICK_GRACE: Final = "2s"
 NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 NO_CONFIG: Final[Mapping[str, object]] = MappingProxyType({})
 
@@ -158,7 +159,7 @@ class Fleet:
         return daemon
 
     def _environ(self, settings: Mapping[str, str]) -> dict[str, str]:
-        given = {"prefix": self.prefix, "lease": QUICK_LEASE, "grace": "10s", **settings}
+        given = {"prefix": self.prefix, "lease": QUICK_LEASE, "grace": QUICK_GRACE, **settings}
         named = {f"STREAMQ_{name.upper()}": value for name, value in given.items()}
         return {"REDIS_URL": self.url, handlers.RAN: str(self._ran)} | named
 
