@@ -78,7 +78,7 @@ async def retry_all(call: Call, path: AtQueue, body: RetryAllBody) -> BulkDone:
         return bulk
 
     bulk = await paced(step, limit=limit, rate=body.rate)
-    return await _did(call, "wait again", bulk, before, await _in_state(queue, state))
+    return _did(call, "Retried", bulk, before, await _in_state(queue, state))
 
 
 async def _in_state(queue: Queue, state: JobState) -> int:
@@ -144,7 +144,7 @@ async def _clean(call: Call, path: AtQueue, what: _Cleaning) -> BulkDone:
 
     bulk = await paced(step, limit=what.limit, rate=what.rate)
     left = await queue.older(what.state, what.older_than)
-    return await _did(call, "are removed", bulk, before, left)
+    return _did(call, "Removed", bulk, before, left)
 
 
 # ---- drain
@@ -171,7 +171,7 @@ async def drain(call: Call, path: AtQueue, body: DrainBody) -> BulkDone:
 
     bulk = await paced(step, limit=body.limit, rate=body.rate)
     left = await _not_started(queue, body.delayed)
-    return await _did(call, "are removed", bulk, before, left)
+    return _did(call, "Removed", bulk, before, left)
 
 
 async def _not_started(queue: Queue, delayed: bool) -> int:
@@ -212,8 +212,8 @@ def _would(call: Call, verb: str, count: int, there: int) -> BulkDone:
     return BulkDone(True, call.detail, count, there - count, None, True)
 
 
-async def _did(call: Call, did: str, bulk: Bulk, before: int, left: int) -> BulkDone:
-    call.detail = f"{_jobs(bulk.count)} {did}"
+def _did(call: Call, did: str, bulk: Bulk, before: int, left: int) -> BulkDone:
+    call.detail = f"{did} {_jobs(bulk.count)}"
     call.note(before={"jobs": before}, after={"jobs": left, "count": bulk.count})
     return BulkDone(True, call.detail, bulk.count, left, bulk.cursor, False)
 

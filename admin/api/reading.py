@@ -4,12 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Final, TypeVar
 
-from streamq.errors import OutcomeUnknown, StoreError
+from streamq.errors import StoreError
 
 T = TypeVar("T")
 
 PATIENCE_S: Final = 2.0
 """What `health`, `redis` and `stats` wait for: longer, and whoever asks takes us for dead too."""
+
+
+class Unanswered(StoreError):
+    """It took longer than our patience."""
+
+    def __init__(self) -> None:
+        super().__init__(f"Redis does not answer within {PATIENCE_S:g} s.")
 
 
 async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
@@ -29,7 +36,7 @@ async def patiently(call: Awaitable[T]) -> T:
         async with asyncio.timeout(PATIENCE_S):
             return await call
     except TimeoutError:
-        raise OutcomeUnknown("read", f"no answer within {PATIENCE_S:g} s") from None
+        raise Unanswered() from None
 
 
 def away(error: StoreError) -> str:
