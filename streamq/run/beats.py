@@ -128,7 +128,14 @@ class Beats:
             return  # still at it; what is left is named again
         doing = asyncio.create_task(self._do(queue, upkeep, chore))
         self._chores[key] = doing
-        doing.add_done_callback(lambda _: self._chores.pop(key, None))
+        doing.add_done_callback(lambda done: self._done(key, done))
+
+    def _done(self, key: tuple[str, str], done: "asyncio.Task[None]") -> None:
+        self._chores.pop(key, None)
+        if not done.cancelled() and (error := done.exception()) is not None:
+            # A fault of ours in a chore must not end the beats; it is named again, and told again.
+            queue, name = key
+            log.error("[QueueManager] chore %s of queue '%s'", name, queue, exc_info=error)
 
     async def _do(self, queue: str, upkeep: Upkeep, chore: Chore) -> None:
         try:

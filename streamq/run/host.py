@@ -35,7 +35,7 @@ from streamq.run.pipe import (
     Stop,
     Tick,
 )
-from streamq.run.stacks import stacks_of_tasks
+from streamq.run.stacks import stacks_of_loop
 from streamq.run.upkeep import Keeps, keeps_of
 from streamq.run.worker import Worker
 from streamq.store.address import Address
@@ -266,7 +266,7 @@ class Host:
                 " ".join(worker.running) or "nothing",
                 extra={"event": "worker.dump", "queue": worker.queue},
             )  # fmt: skip
-        log.warning("[Worker] tasks:\n%s", stacks_of_tasks(), extra={"event": "worker.dump"})
+        log.warning("[Worker] tasks:\n%s", stacks_of_loop(), extra={"event": "worker.dump"})
 
     # -- ticks -------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ TASKS_MAX: Final = 200
 FRAMES_MAX: Final = 30
 
 
-def stacks_of_tasks() -> str:
+def stacks_of_loop() -> str:
     """One paragraph a task of the running loop, the innermost frame last; at most TASKS_MAX."""
     tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name())
     parts = [

@@ -12,7 +12,7 @@ from streamq.run.crew import Crew
 from streamq.run.logs import Logs, set_level
 from streamq.run.pipe import DUMP_SIGNAL, Dump, LogLevel, Quiet, Reread, Resize, Stop
 from streamq.run.process import ChildProcess
-from streamq.run.stacks import stacks_of_tasks
+from streamq.run.stacks import stacks_of_loop
 from streamq.settings import Settings
 from streamq.store.channel import Channel
 
@@ -50,7 +50,7 @@ class Steering:
 
     def dump(self) -> None:
         """The stacks of everybody to the log."""
-        log.warning("[Daemon] tasks:\n%s", stacks_of_tasks(), extra={"event": "worker.dump"})
+        log.warning("[Daemon] tasks:\n%s", stacks_of_loop(), extra={"event": "worker.dump"})
         for child in self._crew:
             _dump(child)
 

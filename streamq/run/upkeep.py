@@ -181,8 +181,13 @@ class Upkeep:
         self._parked = Parked(at)
 
     async def do(self, chore: Chore) -> None:
-        """Does one chore. Raises StoreError if Redis is away: a later beat names it again."""
-        await CHORES[chore.name](self, chore.args)
+        """Does one chore. Raises StoreError if Redis is away: a later beat names it again.
+
+        One that it does not know is of a newer streamq, whose processes are named next.
+        """
+        do = CHORES.get(chore.name)
+        if do is not None:
+            await do(self, chore.args)
 
     async def _reap(self, workers: Sequence[str]) -> None:
         for worker in workers:

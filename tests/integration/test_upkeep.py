@@ -375,6 +375,10 @@ async def test_a_suspect_that_was_parked_runs_alone_once_there_is_a_daemon(
 # ---- who does what
 
 
+async def test_a_chore_of_a_newer_streamq_is_left_to_it(upkeep: Upkeep) -> None:
+    await upkeep.do(Chore("polish", ("a",)))
+
+
 async def test_suspects_are_the_daemons_to_run(at: Link, hand: ByHand) -> None:
     told: list[str] = []
     upkeep = Upkeep(at, lease_ms=LEASE_MS, keeps=KEEPS, on_alone=lambda: told.append("alone"))
