@@ -26,8 +26,10 @@ from streamq.handle import Handle, result_kind
 from streamq.handlers import Registry, handler_of
 from streamq.home import Recorder
 from streamq.lookup import dev_redis
+from streamq.planning import planned
 from streamq.port import Port
 from streamq.queue import Queue
+from streamq.schedule import FIRE_ONCE, Misfire, Overlap, Schedule
 from streamq.session import Session, Sessions
 from streamq.settings import DEFAULT, JobDefaults, Keep, QueueSettings, Settings, load_settings
 from streamq.store import reads
@@ -35,6 +37,7 @@ from streamq.store.address import REDIS_PORT, Address
 from streamq.store.client import Redis
 from streamq.store.keys import NAME
 from streamq.store.reads import ServerInfo
+from streamq.timetable import Planner, Timetable
 
 DEV_LIMIT_S: Final = 0.2
 """For the server of `streamq dev` to take a connection; it is on this machine."""
@@ -126,6 +129,7 @@ class App:
         self._known: frozenset[str] | None = None
         self._sessions = Sessions(self._open_session)
         self.redis = Port(self.session)
+        self.schedules = Timetable(self, lambda: self.settings.timezone)
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"
@@ -217,6 +221,46 @@ class App:
         )
         self.changed()
         return self.queue(name)
+
+    def schedule(
+        self,
+        name: str,
+        *,
+        queue: str,
+        job: str | None = None,
+        plan: Planner | None = None,
+        cron: str | None = None,
+        every: Duration | None = None,
+        timezone: str | None = None,
+        data: object = None,
+        misfire: Misfire = FIRE_ONCE,
+        overlap: Overlap = Overlap.ALLOW,
+        spread: Duration | None = None,
+    ) -> Schedule:
+        """Declares jobs that are added over and over; see `Timetable.declare`.
+
+        Raises InvalidSchedule, InvalidCron, UnknownTimeZone, InvalidName.
+        """
+        made = self.schedules.declare(
+            name,
+            queue=queue,
+            job=job,
+            plan=plan,
+            cron=cron,
+            every=every,
+            timezone=timezone,
+            data=data,
+            misfire=misfire,
+            overlap=overlap,
+            spread=spread,
+        )
+        self._check_queue(queue)
+        if plan is not None:
+            self.handlers.register(
+                handler_of(planned(self.schedules, self.queue, made, plan), queue, made.job)
+            )
+        self.changed()
+        return made
 
     # -- queues and settings
 

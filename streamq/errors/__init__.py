@@ -16,7 +16,8 @@
     │   ├── InvalidBackoff          SQ215
     │   ├── InvalidCron             SQ401
     │   ├── UnknownTimeZone         SQ402
-    │   └── InvalidSchedule         SQ403
+    │   ├── InvalidSchedule         SQ403
+    │   └── UnknownSchedule (LookupError) SQ404
     ├── ConfigError                        it cannot start like this; exit 2, or 4 where said
     │   ├── AppNotImportable        SQ301  exit 4
     │   ├── DuplicateHandler        SQ302
@@ -91,6 +92,7 @@ from streamq.errors.inputs import (
     SyncInLoop,
     UnknownJobName,
     UnknownQueue,
+    UnknownSchedule,
     UnknownTimeZone,
 )
 from streamq.errors.jobs import (
@@ -186,6 +188,7 @@ __all__ = [
     "UnfitPayloadType",
     "UnknownJobName",
     "UnknownQueue",
+    "UnknownSchedule",
     "UnknownSetting",
     "UnknownTimeZone",
     "UnreadableSettings",

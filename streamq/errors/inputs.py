@@ -182,6 +182,19 @@ class InvalidSchedule(InvalidInput):
         super().__init__(f"schedule {shown(name)}: {why}")
 
 
+class UnknownSchedule(InvalidInput, LookupError):
+    """No schedule of the App has that name."""
+
+    code = "SQ404"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        super().__init__(
+            f"No schedule {shown(name)}.{did_you_mean(name, known)}"
+            f" Known: {', '.join(known) or 'none'}."
+        )
+
+
 class SyncInLoop(InvalidInput, RuntimeError):
     """A blocking call where an event loop runs: it would stop everything else in that loop."""
 

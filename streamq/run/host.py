@@ -12,8 +12,9 @@ from contextlib import nullcontext, suppress
 from typing import Final
 
 from streamq.app import App
-from streamq.errors import LayoutNewer, StoreError
+from streamq.errors import ConfigError, LayoutNewer, StoreError
 from streamq.job import JobId, WorkerId
+from streamq.run.clockwork import Clockwork
 from streamq.run.logs import set_level
 from streamq.run.pipe import (
     Bye,
@@ -83,9 +84,9 @@ class Host:
         code, abandoned = 0, 0
         try:
             await self._work_unless_stopped(queues)
-        except* LayoutNewer as group:
+        except* (LayoutNewer, ConfigError) as group:
             error = _first_of(group)
-            assert isinstance(error, LayoutNewer)
+            assert isinstance(error, LayoutNewer | ConfigError)
             self._pipe.send(Failed(error.exit_code, error.cli_text))
             code = error.exit_code
         finally:
@@ -138,6 +139,7 @@ class Host:
     async def _work(self) -> None:
         """Until the workers have ended, or what is left of them is given up."""
         listening = asyncio.create_task(self._listen())
+        firing = asyncio.create_task(self._fire_slots())
         giving_up = asyncio.create_task(self._given_up.wait())
         runs = {asyncio.create_task(self._run(worker)): worker for worker in self.workers}
         try:
@@ -153,10 +155,23 @@ class Host:
                     self.workers.remove(worker)
                     self._done_before += worker.jobs_done
         finally:
-            last = {*runs, listening, giving_up}
+            last = {*runs, listening, giving_up, firing}
             for each in last:
                 each.cancel()
             await asyncio.wait(last)
+
+    async def _fire_slots(self) -> None:
+        """Fires the app's schedules, until this process begins to end."""
+        assert self.address is not None
+        if self._setup.alone:
+            return
+        redis = Redis(self.address, name=f"streamq-{os.getpid()}-schedules")
+        try:
+            await Clockwork(self._app, redis).run()
+        except LayoutNewer as error:
+            log.error("%s", error)  # the workers say so too, and end for it
+        finally:
+            await redis.close()
 
     async def _run(self, worker: Worker) -> None:
         while True:

@@ -72,9 +72,7 @@ def _results(completed: Sequence[Outcome]) -> list[Arg]:
     results = {
         o.claim.id: o.run.result
         for o in completed
-        if o.run is not None
-        and o.run.result is not None
-        and len(o.run.result) <= RESULT_TOLD_BYTES
+        if o.run is not None and o.run.result is not None and len(o.run.result) <= RESULT_TOLD_BYTES
     }
     return ["results", msgspec.msgpack.encode(results)] if results else []
 

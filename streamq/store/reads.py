@@ -23,6 +23,7 @@ from streamq.job import (
 )
 from streamq.store.client import Arg, Redis, Reply
 from streamq.store.keys import queues_key
+from streamq.store.replies import ScheduleState, schedule_state
 from streamq.store.scripts import Link
 
 PAGE_MAX = 1_000
@@ -312,6 +313,12 @@ async def events(at: Link, after: str, *, block_ms: int = 0) -> list[Event]:
         timeout_s=block_ms / 1000 + 10,
     )
     return [read_event(e) for e in reply[0][1]] if reply else []
+
+
+async def schedule(at: Link, name: str) -> ScheduleState | None:
+    """Where a schedule is; None: nobody declared it."""
+    value = await ask(at, "HGET", at.keys.names["schedules"], name)
+    return None if value is None else schedule_state(value)
 
 
 async def note_queue(redis: Redis, prefix: str, queue: str) -> None:

@@ -76,6 +76,14 @@ class ScheduleState(msgspec.Struct, frozen=True):
     last_id: JobId | None
 
 
+def schedule_state(value: bytes) -> ScheduleState:
+    """A value of `schedules`."""
+    last, fired, missed, paused, job = value.decode().split(" ", 4)
+    return ScheduleState(
+        int(last), int(fired), int(missed), paused == "1", None if job == "-" else JobId(job)
+    )
+
+
 class SlotReply(msgspec.Struct, frozen=True):
     """The reply of `slot`: absent, paused, wait, lost or fired, and which slots added a job."""
 

@@ -36,6 +36,7 @@ from streamq.store.replies import (
     SlotReply,
     Turn,
     Verdict,
+    schedule_state,
 )
 from streamq.store.scripts import Link, run
 
@@ -398,8 +399,8 @@ async def declare(
     *,
     retire_ms: int,
     now_ms: int | None = None,
-) -> dict[str, ScheduleState]:
-    """These schedules stand; where each of them is. A new one begins now.
+) -> tuple[int, dict[str, ScheduleState]]:
+    """These schedules stand: Redis's time, and where each of them is. A new one begins now.
 
     One that nobody declared for `retire_ms` is forgotten, unless the clock jumped.
     """
@@ -408,15 +409,7 @@ async def declare(
     for name, row in rows.items():
         args += (name, row)
     reply = await run(at, "declare", args)
-    return {n: schedule_state(s) for n, s in zip(rows, reply[1:], strict=True)}
-
-
-def schedule_state(value: bytes) -> ScheduleState:
-    """A value of `schedules`."""
-    last, fired, missed, paused, job = value.decode().split(" ", 4)
-    return ScheduleState(
-        int(last), int(fired), int(missed), paused == "1", None if job == "-" else JobId(job)
-    )
+    return reply[0], {n: schedule_state(s) for n, s in zip(rows, reply[1:], strict=True)}
 
 
 async def slot(

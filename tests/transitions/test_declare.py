@@ -10,7 +10,8 @@ HOUR_MS = 3_600_000
 
 
 async def declare(hand: ByHand, **rows: bytes) -> dict[str, ScheduleState]:
-    return await transitions.declare(hand.at, rows, retire_ms=HOUR_MS, now_ms=hand.now_ms)
+    now_ms = hand.now_ms
+    return (await transitions.declare(hand.at, rows, retire_ms=HOUR_MS, now_ms=now_ms))[1]
 
 
 async def test_a_new_schedule_begins_now(hand: ByHand) -> None:
