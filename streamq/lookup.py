@@ -25,6 +25,10 @@ PLAIN_NAMES: Final[Mapping[str, str]] = {
     "REDIS_URL": "redis",
     "REDIS_TLS": "redis_tls",
     "STREAMQ_REDIS_URL": "redis",
+    "LOG_FORMAT": "log_format",
+    "LOG_DIR": "log_dir",
+    "SENTRY_DSN": "sentry_dsn",
+    "SENTRY_TRACES_SAMPLE_RATE": "sentry_traces",
 }
 """Setting by variable, for names other than `STREAMQ_<SETTING>`; weakest first, and weaker than it.
 

@@ -33,6 +33,7 @@ from streamq.run.pipe import (
     Failed,
     Now,
     Pipe,
+    Reopen,
     Report,
     Reread,
     Setup,
@@ -55,9 +56,10 @@ log = logging.getLogger("streamq.child")
 class Child:
     """The process. `run` is for the main thread; the lifeline's thread calls the rest."""
 
-    def __init__(self, setup: Setup, pipe: Pipe[Command, Report]) -> None:
+    def __init__(self, setup: Setup, pipe: Pipe[Command, Report], logs: Logs) -> None:
         self._setup = setup
         self._pipe = pipe
+        self._logs = logs
         self._host: Host | None = None
         self._app: App | None = None
         self._settings = Settings()
@@ -121,6 +123,8 @@ class Child:
         assert self._host is not None
         if isinstance(command, Reread):
             self._reread(self._host)
+        elif isinstance(command, Reopen):
+            self._logs.reopen()
         else:
             self._host.obey(command)
 
@@ -204,8 +208,8 @@ def main(pipe_fd: int, dump_fd: int, parent: int) -> int:
     setup = first_command(pipe, SETUP_LIMIT_S)
     if not isinstance(setup, Setup):
         return 1
-    with Logs(setup.log_level, LogFormat(setup.log_format)):
-        return Child(setup, pipe).run()
+    with Logs(setup.log_level, LogFormat(setup.log_format), folder=setup.log_dir) as logs:
+        return Child(setup, pipe, logs).run()
 
 
 if __name__ == "__main__":

@@ -97,6 +97,10 @@ class Reread(msgspec.Struct, frozen=True, tag="reread"):
     """Read the settings again; what is invalid keeps the old ones."""
 
 
+class Reopen(msgspec.Struct, frozen=True, tag="reopen"):
+    """The file of the log was moved away: open the one that has its name now."""
+
+
 class Gone(msgspec.Struct, frozen=True, tag="gone"):
     """These worker ids are dead for Redis: what they run is somebody else's now."""
 
@@ -112,7 +116,20 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
     """"c" cancelled, "r" removed."""
 
 
-Command = Setup | Pulse | Quiet | Stop | Now | Dump | Resize | LogLevel | Reread | Gone | Cancelled
+Command = (
+    Setup
+    | Pulse
+    | Quiet
+    | Stop
+    | Now
+    | Dump
+    | Resize
+    | LogLevel
+    | Reread
+    | Reopen
+    | Gone
+    | Cancelled
+)
 
 
 class ChildState(StrEnum):

@@ -10,7 +10,7 @@ from streamq.control import Order, Word, read_order
 from streamq.errors import ConfigError
 from streamq.run.crew import Crew
 from streamq.run.logs import Logs, set_level
-from streamq.run.pipe import DUMP_SIGNAL, Dump, LogLevel, Quiet, Reread, Resize, Stop
+from streamq.run.pipe import DUMP_SIGNAL, Dump, LogLevel, Quiet, Reopen, Reread, Resize, Stop
 from streamq.run.process import ChildProcess
 from streamq.run.stacks import stacks_of_loop
 from streamq.settings import Settings
@@ -66,7 +66,12 @@ class Steering:
         self._crew.send(Resize(by))
 
     def read_again(self) -> None:
-        """The settings, as files and variables have them now; invalid ones change nothing."""
+        """The settings, as files and variables have them now; invalid ones change nothing.
+
+        And the log goes to the file that has its name now.
+        """
+        self._logs.reopen()
+        self._crew.send(Reopen())
         try:
             fresh = self._reread()
         except ConfigError as error:

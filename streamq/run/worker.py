@@ -22,9 +22,11 @@ from streamq.errors import LayoutNewer, StoreError, StoreFull
 from streamq.handlers import known_by
 from streamq.job import Claim, End, JobId, Outcome, WorkerId
 from streamq.run.context import Notes
+from streamq.run.current import RUNNING
 from streamq.run.execute import Executor
 from streamq.run.judge import Attempt, released
 from streamq.run.lane import Lane, LaneConfig
+from streamq.run.telling import tell_begin, tell_end
 from streamq.store.client import ErrorReply, Redis, Wire
 from streamq.store.keys import keys_of
 from streamq.store.reads import WorkerRow, ask, note_queue, workers
@@ -322,9 +324,10 @@ class Worker:
 
     async def _attempt(self, lane: Lane, attempt: Attempt) -> None:
         job = attempt.claim.id
+        RUNNING.set(attempt.context)
         told = log.isEnabledFor(logging.INFO)
         if told:
-            log.info("[Worker:%s] Processing job %s", self.queue, job)
+            tell_begin(self.queue, job)
         outcome = await self._executor.call(attempt)
         if self._over:
             return
@@ -334,8 +337,8 @@ class Worker:
         if lane.running.get(job) is attempt:
             del lane.running[job]
             if outcome is not None:
-                if told:
-                    self._tell(outcome)
+                if told or outcome.end is not End.COMPLETED:
+                    tell_end(self.queue, outcome)
                 lane.settle(outcome)
         else:
             lane.zombies.discard(attempt)
@@ -343,24 +346,6 @@ class Worker:
         self.jobs_done += 1
         if self._on_progress is not None:
             self._on_progress()
-
-    def _tell(self, outcome: Outcome) -> None:
-        """One line for each end, in the console's shapes."""
-        job, run = outcome.claim.id, outcome.run
-        if outcome.end is End.COMPLETED:
-            log.info("[Worker:%s] Job %s completed successfully", self.queue, job)
-            return
-        last = run.errors[-1] if run is not None and run.errors else None
-        why = f"{last.type}: {last.message}" if last else (run.reason if run is not None else "")
-        if outcome.end is End.RETRY:
-            log.warning(
-                "[Worker:%s] Job %s failed attempt %d: %s; retry in %.1f s",
-                self.queue, job, run.attempts if run else 0, why, (outcome.delay_ms or 0) / 1000,
-            )  # fmt: skip
-        elif outcome.end is End.FAILED:
-            log.error("[Worker:%s] Job %s failed: %s", self.queue, job, why)
-        else:
-            log.info("[Worker:%s] Job %s %s: %s", self.queue, job, outcome.end.value, why)
 
     # -- sleeping ----------------------------------------------------------------------------
 

@@ -156,9 +156,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Resident memory above which a worker process is replaced."""
     log_level: str = "INFO"
     log_format: LogFormat = LogFormat.CONSOLE
+    log_dir: str | None = None
+    """A folder: `streamq.log` there takes all lines, and stderr errors alone. HUP opens it anew."""
     health_port: int | None = None
     """Off unless asked for; the daemon listens, on loopback."""
     metrics_port: int | None = None
+    """Of its own, for /metrics; they stand on the health port as well."""
+    sentry_dsn: str | None = None
+    """Failed attempts are reported there. Print `masked_url` of it."""
+    sentry_traces: float = 0.1
+    """Share of jobs whose trace is sent, 0 to 1: errors are always sent, whatever this is."""
     defaults: JobDefaults = JobDefaults()
     queues: Mapping[str, QueueSettings] = {}
     """Of queues named in a file or on the command line, variables for them included."""

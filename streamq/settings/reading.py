@@ -43,6 +43,14 @@ def whole(low: int, high: int) -> Read:
     return read
 
 
+def share(value: Value) -> float:
+    if isinstance(value, str) and re.fullmatch(r"[01]?\.?\d{1,9}", value.strip(), re.ASCII):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError("give a number from 0 to 1.")
+    return float(value)
+
+
 def or_none(read: Read) -> Read:
     """TOML has no null: the word "none" says that there is no limit."""
     return lambda value: None if value == _NONE else read(value)
@@ -202,7 +210,14 @@ TOP_KEYS: Final[Mapping[str, Key]] = {
     "max_rss": Key("max_rss_bytes", or_none(size(16 << 20, 1 << 44))),
     "log_level": Key("log_level", level),
     "log_format": Key("log_format", one_of(LogFormat)),
+    "log_dir": Key("log_dir", or_none(text(r"[^\x00-\x1f\x7f]{1,4096}", '"/var/log/streamq"'))),
     "health_port": Key("health_port", or_none(whole(0, 65_535))),
     "metrics_port": Key("metrics_port", or_none(whole(0, 65_535))),
+    "sentry_dsn": Key(
+        "sentry_dsn",
+        or_none(text(r"https?://\S{1,500}@\S{1,500}", '"https://key@host/1"')),
+        secret=True,
+    ),
+    "sentry_traces": Key("sentry_traces", share),
 }
 """At the top of a file."""

@@ -28,7 +28,7 @@ def shown(settings: Settings, queues: Iterable[str] = ()) -> Iterator[Line]:
     """
     for name, key in TOP_KEYS.items():
         value = getattr(settings, key.field)
-        if key.secret:
+        if key.secret and value is not None:
             value = masked_url(value)
         yield Line(name, _toml(key.field, value), settings.origins.of(name))
     for name, key in JOB_KEYS.items():
