@@ -1,14 +1,23 @@
 """Pages of jobs by state, with a cursor that stays good while jobs come and go."""
 
 import base64
+import re
 from collections.abc import Sequence
 
 import msgspec
 
+from streamq.errors.wording import shown
 from streamq.job import LINES, Job, JobId, JobState
 from streamq.store.client import Arg, ErrorReply, Reply
 from streamq.store.reads import PAGE_MAX, ask, get_many, job_of
 from streamq.store.scripts import Link
+
+# What the parts of a cursor are made of; what is in brackets has 64 bits.
+_SCORE = re.compile(rb"-?[0-9]{1,17}(?:\.[0-9]{1,17})?(?:e[+-]?[0-9]{1,3})?")
+_MEMBER = re.compile(rb".{1,256}", re.DOTALL)
+_LINE = re.compile(rb"[%b]" % LINES.encode())
+_ENTRY = re.compile(rb"(?:([0-9]{1,20})-([0-9]{1,20}))?")
+_PLACE = re.compile(rb"([0-9]{1,20})")
 
 LOOKED_AT_MAX = 10_000  # entries or members that one page goes through
 
@@ -44,14 +53,23 @@ def _encode_cursor(*parts: bytes) -> str:
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(parts)).decode()
 
 
-def _decode_cursor(cursor: str, size: int) -> list[bytes]:
+def _decode_cursor(cursor: str, *shapes: re.Pattern[bytes]) -> list[bytes]:
+    """The parts of a cursor, each of its shape: whoever makes one up is told so here, not by Redis.
+
+    Raises ValueError.
+    """
     try:
         parts = msgspec.msgpack.decode(base64.urlsafe_b64decode(cursor), type=list[bytes])
     except (ValueError, msgspec.MsgspecError) as error:
-        raise ValueError(f"no cursor of a page: {cursor!r}") from error
-    if len(parts) != size:
-        raise ValueError(f"no cursor of this page: {cursor!r}")
+        raise ValueError(f"no cursor of a page: {shown(cursor)}") from error
+    if len(parts) != len(shapes) or not all(map(_fits, shapes, parts)):
+        raise ValueError(f"no cursor of this page: {shown(cursor)}")
     return parts
+
+
+def _fits(shape: re.Pattern[bytes], part: bytes) -> bool:
+    found = shape.fullmatch(part)
+    return found is not None and all(int(n) < 1 << 64 for n in found.groups() if n)
 
 
 async def _sorted_page(
@@ -59,7 +77,7 @@ async def _sorted_page(
 ) -> Page:
     """Members of equal score stand in their bytes' order, so (score, member) is the key."""
     key = at.keys.names[state.value]
-    score, last = _decode_cursor(cursor, 2) if cursor else (b"", b"")
+    score, last = _decode_cursor(cursor, _SCORE, _MEMBER) if cursor else (b"", b"")
     bounds: tuple[Arg, ...] = (
         (score or b"+inf", b"-inf") if newest_first else (score or b"-inf", b"+inf")
     )
@@ -86,7 +104,8 @@ async def _sorted_page(
 
 async def _waiting_page(at: Link, cursor: str | None, limit: int) -> Page:
     """In the order in which they will be taken: given back first, then by priority."""
-    line, after = (p.decode() for p in _decode_cursor(cursor, 2)) if cursor else (LINES[0], "")
+    parts = _decode_cursor(cursor, _LINE, _ENTRY) if cursor else [LINES[0].encode(), b""]
+    line, after = (part.decode() for part in parts)
     jobs: list[Job] = []
     looked = 0
     for sign in LINES[LINES.index(line) :]:
@@ -132,7 +151,7 @@ async def _live(at: Link, entries: Sequence[Reply]) -> list[Job]:
 
 
 async def _active_page(at: Link, cursor: str | None, limit: int) -> Page:
-    start = _decode_cursor(cursor, 1)[0] if cursor else b"0"
+    start = _decode_cursor(cursor, _PLACE)[0] if cursor else b"0"
     ids: list[JobId] = []
     for _ in range(PAGE_MAX):
         start, fields = await ask(
