@@ -30,7 +30,7 @@ _KINDS_MAX: Final = 1_024  # types that are asked for their fields: as many as t
 _JSON: Final = "application/json"
 _STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKET: Final = bytes(byte for byte in range(256) if byte not in b"[]")
+_NO_BRACKET: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _WHOLE: Final = re.compile(r"-?[0-9]{1,4000}")
 
 K = TypeVar("K", bound=msgspec.Struct)
