@@ -102,11 +102,11 @@ class RunningDaemon:
         return await self.ends(limit_s=limit_s)
 
     def end_hard(self) -> None:
-        """Leaves nothing behind, whatever a test did."""
-        family = [self.pid, *self.children] if self._process.poll() is None else []
-        for pid in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(pid).kill()
+        """Leaves nothing behind, whatever a test did: an orphan is still of its session."""
+        for pid in psutil.pids():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(pid) == self.pid:
+                    os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
 
