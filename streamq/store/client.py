@@ -137,13 +137,14 @@ class Wire:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
                 await connection.connect()  # type: ignore[no-untyped-call]
-        except AuthenticationError as error:
-            _abort(connection)
-            raise RedisRefusedPassword(origin, self._address.user) from error
         except (RedisError, OSError, TimeoutError) as error:
             _abort(connection)
             text = str(error).rstrip(".")
-            if "NOAUTH" in text or "WRONGPASS" in text or "Authentication" in text:
+            # redis-py 8.1 wraps it in a ConnectionError, whose text is not the server's word.
+            refused = isinstance(error, AuthenticationError) or isinstance(
+                error.__cause__, AuthenticationError
+            )
+            if refused or "NOAUTH" in text or "WRONGPASS" in text:
                 raise RedisRefusedPassword(origin, self._address.user) from error
             if "Connection closed by server" in text and self._address.scheme == "redis":
                 text += " (does it speak TLS? then use rediss:// or REDIS_TLS=true)"
@@ -216,7 +217,7 @@ class Wire:
         if word in _ELSEWHERE:
             self._drop(connection)
         if word == "OOM":
-            return StoreFull(what, "")
+            return StoreFull(what.rpartition(" ")[2], "")  # `what` ends with the queue's name
         if word in _NOT_APPLIED:
             return NotApplied(what, word, detail)
         return ErrorReply(what, word, detail)
@@ -249,7 +250,8 @@ def _abort(connection: AnyConnection) -> None:
 
 def _plain_reason(text: str) -> str:
     """`Error 111 connecting to localhost:6379. Connection refused` as people say it."""
-    lowered = text.lower()
+    # uvloop and asyncio leave out the system's own word for it.
+    lowered = text.lower().replace("connect call failed", "connection refused")
     for known in ("connection refused", "no such file or directory", "timed out", "timeout"):
         if known in lowered:
             return {"timed out": "time-out", "timeout": "time-out"}.get(known, known)
