@@ -13,7 +13,7 @@ from streamq.errors import InvalidName, OutOfRange
 from streamq.session import Session
 from streamq.store import port
 from streamq.store.keys import admin_root, app_root, shared_root
-from streamq.store.port import Written
+from streamq.store.port import Written as Written
 
 LIST_KEPT_MAX: Final = 100_000
 JOURNAL_KEPT_MAX: Final = 1_000_000
