@@ -27,6 +27,8 @@ from streamq import App
 
 REQUEST_ID: Final = b"x-request-id"
 ID_BYTES: Final = 8
+HEAD_BYTES_MAX: Final = 16 << 10
+"""Of a request line and its headers."""
 
 log = logging.getLogger("streamq.admin")
 
@@ -53,7 +55,7 @@ class AdminApp(Starlette):
         app = super().build_middleware_stack()
         for wrap in reversed(self._outside):
             app = wrap(app)
-        return _RequestIds(app)
+        return _Heads(app)
 
 
 def create_app(
@@ -142,8 +144,9 @@ async def _unforeseen(request: Request, error: Exception) -> Response:
     return refusal(refused, request_id)
 
 
-class _RequestIds:
-    """Gives each request an id, and its answer the header with it."""
+class _Heads:
+    """Gives each request an id, and its answer the header with it; refuses a head that is too large
+    (uvicorn counts only what comes in pieces)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -160,4 +163,19 @@ class _RequestIds:
                 message["headers"] = [*message["headers"], (REQUEST_ID, request_id.encode())]
             await send(message)
 
+        if _head_bytes(scope) > HEAD_BYTES_MAX:
+            await refusal(_head_too_large(), request_id)(scope, receive, marked)
+            return
         await self._app(scope, receive, marked)
+
+
+def _head_bytes(scope: Scope) -> int:
+    lines = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    return lines + len(scope.get("raw_path") or b"") + len(scope["query_string"])
+
+
+def _head_too_large() -> Refused:
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return Refused(
+        status, status.phrase, f"The request's head is larger than {HEAD_BYTES_MAX:,} bytes."
+    )

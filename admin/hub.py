@@ -105,6 +105,15 @@ class Hub:
         self._left_at: float | None = None
         self._closed = False
 
+    @property
+    def followed(self) -> list[str]:
+        """The queues that are followed now."""
+        return sorted(self._followers)
+
+    @property
+    def listeners(self) -> int:
+        return len(self._listeners)
+
     async def open(self, name: str, after: str = "") -> Listener:
         """A listener from now on, or after the message `after`; it has to `leave` at its end.
 

@@ -18,10 +18,9 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from admin.app import AdminApp
+from admin.app import HEAD_BYTES_MAX, AdminApp
 from streamq.errors import ConfigError, PortInUse
 
-HEAD_BYTES_MAX: Final = 16 << 10
 HEAD_LIMIT_S: Final = 10.0
 """From a connection, or a request's first byte, to the end of its head."""
 KEPT_ALIVE_S: Final = 5

@@ -16,7 +16,8 @@ END_LIMIT_S: Final = 20.0
 class Running:
     """An admin while it serves."""
 
-    def __init__(self, url: str, port: int, server: AdminServer) -> None:
+    def __init__(self, admin: AdminApp, url: str, port: int, server: AdminServer) -> None:
+        self.admin = admin
         self.url = url
         self.port = port
         self.server = server
@@ -39,7 +40,7 @@ def running(admin: AdminApp) -> Iterator[Running]:
     thread.start()
     try:
         until(lambda: server.started or not thread.is_alive(), "it serves")
-        yield Running(url, port, server)
+        yield Running(admin, url, port, server)
     finally:
         server.should_exit = True
         thread.join(END_LIMIT_S)
