@@ -101,7 +101,8 @@ async def test_a_redis_that_is_killed_under_load_loses_no_job(
         before = len(load.ran)
         await soon(lambda b=before: len(load.ran) > b + 20, "they go on")  # type: ignore[misc]
 
-    await load.is_done(jobs)
+    async with own_floor.beating():
+        await load.is_done(jobs)
     assert all(len(hired.worker.ids) == 1 for hired in own_floor.hired)
 
 
@@ -184,7 +185,7 @@ async def test_connections_that_are_killed_all_the_time_cost_no_job(
             if client["name"].startswith(("hired", f"streamq-{QUEUE}")):
                 floor.raw.client_kill_filter(_id=client["id"])
 
-    async with _again_and_again(kill, 0.02):
+    async with _again_and_again(kill, 0.02), floor.beating():
         jobs = await load.add()
         await load.is_done(jobs)
 

@@ -137,7 +137,7 @@ async def test_whoever_has_a_free_slot_wakes_whichever_lane_slept(floor: Floor) 
 
 async def test_a_worker_whose_sleep_is_cut_is_woken_all_the_same(floor: Floor) -> None:
     Lasting(floor)
-    async with floor.proxy() as proxy:
+    async with floor.proxy() as proxy, floor.beating():
         await floor.hire(url=proxy.url)
         await soon(lambda: "BLPOP" in proxy.seen, "it sleeps")
 

@@ -12,7 +12,9 @@ At its end all workers leave in order, and the invariants hold.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Self, Unpack
 
@@ -24,6 +26,7 @@ from streamq.clock import Clock
 from streamq.durations import Ms
 from streamq.embedded import EmbeddedServer
 from streamq.embedded.wire import Address as Upstream
+from streamq.errors import StoreError
 from streamq.job import JobId
 from streamq.run.worker import Worker
 from streamq.settings import Settings
@@ -42,6 +45,7 @@ LIMIT_S: Final = 20.0
 """For anything that workers have to come to on a busy machine."""
 
 LEASE_MS: Final = 30_000
+BEAT_EVERY_S: Final = 0.2
 
 
 SCRIPTS: Final = {script(name).sha: name for name in ("register", "step", "resync", "reap", "beat")}
@@ -232,6 +236,23 @@ class Floor:
         """Redis's own time."""
         seconds, micros = self.raw.time()
         return int(seconds) * 1_000 + int(micros) // 1_000
+
+    @asynccontextmanager
+    async def beating(self) -> AsyncIterator[None]:
+        """Beats, as often as a test can wait: where a token may be swallowed, a beat brings one."""
+
+        async def beat() -> None:
+            while True:
+                with contextlib.suppress(StoreError):
+                    await self.beat(*self.hired)
+                await asyncio.sleep(BEAT_EVERY_S)
+
+        beats = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            beats.cancel()
+            await asyncio.wait([beats])
 
     async def beat(self, *hired: Hired, lease_ms: int = LEASE_MS) -> Beaten:
         """What a daemon would do for these workers, once."""
