@@ -1,7 +1,7 @@
 """Reading several queues at once, and Redis with a patience of our own."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Final, TypeVar
 
 from streamq.errors import StoreError
@@ -30,13 +30,24 @@ async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
     return found
 
 
-async def patiently(call: Awaitable[T]) -> T:
-    """Raises StoreError, also for what takes too long."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            return await call
-    except TimeoutError:
-        raise Unanswered() from None
+async def patiently(call: Coroutine[object, object, T]) -> T:
+    """Raises StoreError, also for what takes too long; that goes on to its own end all the same."""
+    asked = asyncio.create_task(call)
+    done, _ = await asyncio.wait([asked], timeout=PATIENCE_S)
+    if not done:
+        _given_up.add(asked)
+        asked.add_done_callback(_forget)
+        raise Unanswered()
+    return asked.result()
+
+
+_given_up: set[asyncio.Task[object]] = set()
+
+
+def _forget(asked: asyncio.Task[object]) -> None:
+    _given_up.discard(asked)
+    if not asked.cancelled():
+        asked.exception()  # Redis was away, and that was said
 
 
 def away(error: StoreError) -> str:

@@ -98,7 +98,7 @@ async def _tell(call: Call, word: Word, worker: str) -> Done:
         )
     call.queue_name = found.queue
     call.note(after={"worker": worker, "word": word})
-    if not await call.app.tell(word, worker):
+    if not await call.app.tell(word, await _lane_of(call, found)):
         why = (
             "it is embedded in an application, which alone can stop it"
             if found.kind == "embedded"
@@ -106,3 +106,10 @@ async def _tell(call: Call, word: Word, worker: str) -> Done:
         )
         raise Conflict(f"Nobody heard the order for worker {worker}: {why}.")
     return done(f"Worker {worker} ({found.queue}) {DID[word]}")
+
+
+async def _lane_of(call: Call, worker: WorkerShown) -> str:
+    """The id of one of its lanes: by that its daemon knows it."""
+    lanes = await call.app.queue(worker.queue).workers()
+    found = (lane.id for lane in lanes if lane.live and lane.row.process == worker.id)
+    return next(found, worker.id)
