@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from starlette.requests import Request
 
-from admin.errors import BadRequest, Forbidden
+from admin.errors import BadRequest, Forbidden, Refused
 from admin.policy import Entry, Role, Row, Who
 from admin.site import Site
 from streamq import App, Queue
@@ -59,7 +59,7 @@ class Call:
         """Who asks on a route that is open to anyone, as far as it can be told."""
         try:
             return await self.site.access.who(self.request)
-        except StoreError:
+        except (Refused, StoreError):
             return None
 
     def note(self, *, job: str = "", before: object = None, after: object = None) -> None:
