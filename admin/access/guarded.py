@@ -14,7 +14,7 @@ from admin.access.devices import Devices
 from admin.access.headers import SafeHeaders
 from admin.access.hosts import Hosts
 from admin.access.identity import Identity
-from admin.access.passwords import Checker, Cost
+from admin.access.passwords import Checker, Costs
 from admin.access.reach import Reach
 from admin.access.routes import ACCESS_ROUTES
 from admin.access.sessions import (
@@ -42,13 +42,13 @@ def guarded(
     *,
     rows: Sequence[Row] = ROUTES,
     reach: Reach | None = None,
-    cost: Cost | None = None,
+    costs: Costs | None = None,
     login_throttle: LoginThrottle | None = None,
 ) -> AdminApp:
     """The admin of an App behind logins, tokens and all the rest; connects to nothing.
 
-    `rows` beside those of access; `cost`: of a hash that is nobody's, the costliest that there is
-    if not given. Raises ConfigError for users or tokens that cannot be read.
+    `rows` beside those of access; `costs` of hashes that are nobody's: else those of the
+    costliest that there are. Raises ConfigError for users or tokens that cannot be read.
     """
     reach = reach or Reach()
     counter = Counter(app.redis.admin)
@@ -63,7 +63,7 @@ def guarded(
     login_path = settings.prefix + LOGIN_PATH
     desk = Desk(
         accounts,
-        Checker(accounts.forms, cost=cost or accounts.cost),
+        Checker(accounts.forms, costs or Costs(accounts.cost)),
         login_throttle or LoginThrottle(counter),
         Devices(app.redis.admin, Cookie(DEVICE_COOKIE, settings.secure_cookies, login_path)),
     )

@@ -45,8 +45,6 @@ _OURS: Final = re.compile(
 )
 _NODE_SCRYPT: Final = re.compile(r"([0-9a-f]{128})\.([0-9a-zA-Z]{1,128})", re.ASCII)
 _BCRYPT: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
-BCRYPT_COST: Final = "12"
-"""What the application before took; what its table really has is learned from the hashes met."""
 _BCRYPT_COST_MAX: Final = 16
 """Each step doubles it; 16 takes eight seconds."""
 
@@ -80,6 +78,18 @@ class Cost(msgspec.Struct, frozen=True):
 
 COST: Final = Cost()
 NODE_COST: Final = Cost(14, 8, 1)
+BCRYPT_COST: Final = 12
+"""What the application before took; what its table really has is learned from the hashes met."""
+
+
+class Costs(msgspec.Struct, frozen=True):
+    """Of the forms whose cost can be chosen."""
+
+    scrypt: Cost = COST
+    bcrypt: int = BCRYPT_COST
+
+
+COSTS: Final = Costs()
 _MEMORY_BYTES_MAX: Final = 512 << 20
 _LOG2_N_MIN: Final = 10
 
@@ -171,10 +181,10 @@ class Checker:
     the account's hash or with one that is nobody's.
     """
 
-    def __init__(self, forms: Sequence[Form], *, cost: Cost = COST) -> None:
-        """`cost`: of the costliest hash of ours that an account has."""
+    def __init__(self, forms: Sequence[Form], costs: Costs = COSTS) -> None:
+        """`costs`: of the hashes that are nobody's; of ours what the costliest account has."""
         self._forms = tuple(sorted(set(forms)))
-        self._nobodys = {form: _nobodys(form, cost) for form in self._forms}
+        self._nobodys = {form: _nobodys(form, costs) for form in self._forms}
         self._threads = ThreadPoolExecutor(AT_ONCE_MAX, "password", initializer=_yield_to_others)
         self._under_way = 0
 
@@ -207,7 +217,7 @@ class Checker:
                 found = fits(form, stored, password)
                 if cost := _BCRYPT.fullmatch(stored):
                     # It stands in each hash: nobody's is to cost what somebody's does.
-                    self._nobodys[form] = _nobodys_bcrypt(cost[1])
+                    self._nobodys[form] = _nobodys_bcrypt(int(cost[1]))
             else:
                 fits(form, self._nobodys[form], password)
         return found
@@ -216,22 +226,22 @@ class Checker:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _nobodys(form: Form, cost: Cost) -> str:
+def _nobodys(form: Form, costs: Costs) -> str:
     """A hash that no password fits, as far as anybody can find out; no work went into it."""
     match form:
         case Form.SCRYPT:
             salt, key = _text(os.urandom(_SALT_BYTES)), _text(os.urandom(_HASH_BYTES))
-            return f"scrypt.{cost.log2_n}.{cost.r}.{cost.p}.{salt}.{key}"
+            return f"scrypt.{costs.scrypt.log2_n}.{costs.scrypt.r}.{costs.scrypt.p}.{salt}.{key}"
         case Form.NODE_SCRYPT:
             return f"{secrets.token_hex(_NODE_HASH_BYTES)}.{secrets.token_hex(16)}"
         case Form.BCRYPT:
-            return _nobodys_bcrypt(BCRYPT_COST)
+            return _nobodys_bcrypt(costs.bcrypt)
 
 
-def _nobodys_bcrypt(cost: str) -> str:
+def _nobodys_bcrypt(cost: int) -> str:
     # 22 signs of salt and 31 of hash; of the last of each only some bits count.
     signs = secrets.token_hex(26)
-    return f"$2b${cost}${signs[:21]}u{signs[21:51]}u"
+    return f"$2b${cost:02}${signs[:21]}u{signs[21:51]}u"
 
 
 def _yield_to_others() -> None:

@@ -6,9 +6,8 @@ from typing import Final
 
 import httpx2
 
-from admin.access.accounts import Account
 from admin.access.guarded import guarded
-from admin.access.passwords import Cost, hashed
+from admin.access.passwords import Cost, Costs, hashed
 from admin.access.reach import Reach
 from admin.access.throttle import Counter, LoginThrottle
 from admin.access.tokens import made
@@ -55,7 +54,7 @@ def guarded_admin(
         app,
         settings or settings_of(),
         reach=Reach(PATIENT_S),
-        cost=COST,
+        costs=Costs(COST, bcrypt=5),
         login_throttle=LoginThrottle(Counter(app.redis.admin), account=account, address=address),
     )
 
@@ -100,12 +99,3 @@ async def log_in(
 async def who_is(browser: httpx2.AsyncClient) -> int:
     """The status of asking who one is: 200 for somebody."""
     return (await browser.get("/api/admin/me")).status_code
-
-
-def account_of(name: str, users: str) -> Account:
-    """Somebody of a configuration."""
-    from admin.access.accounts import Accounts
-
-    found = Accounts(users)._configured[name.casefold()]
-    assert found is not None
-    return found
