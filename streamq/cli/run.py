@@ -21,9 +21,11 @@ SETTINGS: Final = {
     "grace": ("TIME", "wait for running jobs at a stop (default 30s)"),
     "max_jobs": ("N", "replace a process after so many jobs"),
     "max_rss": ("SIZE", "replace a process that uses more memory: 512MiB"),
-    "health_port": ("PORT", "/livez, /readyz and /healthz on 127.0.0.1; 0: any"),
+    "health_port": ("PORT", "/livez, /readyz, /healthz, /metrics, on 127.0.0.1; 0: any"),
+    "metrics_port": ("PORT", "one more for /metrics, on 127.0.0.1; 0: any"),
     "log_level": ("LEVEL", "DEBUG, INFO, WARNING, ERROR (default INFO)"),
     "log_format": ("FORMAT", "console or json (default console)"),
+    "log_dir": ("FOLDER", "all lines to streamq.log there; HUP opens it anew"),
 }
 
 

@@ -74,6 +74,7 @@ VERBS: Final = (
             "doctor": Row(
                 "check Redis, settings, app and data, and say what to do", "doctor:DOCTOR"
             ),
+            "exporter": Row("metrics for Prometheus, on a port", "exporter:EXPORTER"),
             "health": Row("is it well? For probes: exit code 0 or 1", "health:HEALTH"),
             "config": Row("every setting, its value and who set it", "config:CONFIG"),
             "version": Row("the version; -v: of all that it stands on", "version:VERSION"),

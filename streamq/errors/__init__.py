@@ -14,6 +14,7 @@
     │   ├── SyncInLoop (RuntimeError) SQ212
     │   ├── InvalidSize             SQ214
     │   ├── InvalidBackoff          SQ215
+    │   ├── InvalidMetric           SQ216
     │   ├── InvalidCron             SQ401
     │   ├── UnknownTimeZone         SQ402
     │   ├── InvalidSchedule         SQ403
@@ -82,6 +83,7 @@ from streamq.errors.inputs import (
     InvalidCron,
     InvalidDuration,
     InvalidInput,
+    InvalidMetric,
     InvalidName,
     InvalidPayload,
     InvalidSchedule,
@@ -150,6 +152,7 @@ __all__ = [
     "InvalidCron",
     "InvalidDuration",
     "InvalidInput",
+    "InvalidMetric",
     "InvalidName",
     "InvalidPayload",
     "InvalidSchedule",

@@ -140,6 +140,16 @@ class OutOfRange(InvalidInput):
         super().__init__(f"{what}={shown(value)} is out of range: give {low} to {high}.")
 
 
+class InvalidMetric(InvalidInput):
+    """A metric of the application that cannot be, or labels that it does not have."""
+
+    code = "SQ216"
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"Metric {shown(name)}: {why}.")
+
+
 class InvalidBackoff(InvalidInput):
     code = "SQ215"
 

@@ -22,10 +22,11 @@ from streamq.run.burst import nothing_left
 from streamq.run.crew import Crew
 from streamq.run.health import Answers, HealthPort
 from streamq.run.logs import Logs
+from streamq.run.measured import Measured, Pages
 from streamq.run.pipe import ChildState, Loaded, Now, Ready, Report, Setup, Stop, Tick
 from streamq.run.process import ChildProcess
 from streamq.run.rounds import Rounds, until
-from streamq.run.standing import answers_of
+from streamq.run.standing import answers_of, processes_of
 from streamq.run.steering import Steering
 from streamq.run.watchman import Watchman
 from streamq.settings import Settings, load_settings
@@ -106,6 +107,7 @@ class Daemon:
         )
         self._redis: Redis | None = None
         self._rounds: Rounds | None = None
+        self._pages = Pages()
         self._loops: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Loaded] = loop.create_future()
@@ -117,13 +119,12 @@ class Daemon:
     async def run(self) -> int:
         """The whole life; the exit code."""
         self._take_signals()
-        port = self._steering.settings.health_port
-        health = None if port is None else HealthPort(port, self._answers)
+        ports = self._ports()
         code = EXIT_ERROR
         try:
-            if health is not None:
-                await health.open()
-                log.info("[Health] http://127.0.0.1:%d/healthz", health.port)
+            for page, port in ports:
+                await port.open()
+                log.info("[Health] http://127.0.0.1:%d%s", port.port, page)
             self._begin(self._watchman.run())
             self._begin(self._start())
             code = await self._over
@@ -134,9 +135,22 @@ class Daemon:
         except Exception:
             log.exception("[Daemon] a fault of its own; it ends")
         code = await self._end(code)
-        if health is not None:
-            await health.close()
+        for _, port in ports:
+            await port.close()
+        await self._pages.close()
         return code
+
+    def _ports(self) -> list[tuple[str, HealthPort]]:
+        """Those that were asked for; metrics stand on the health port too."""
+        settings = self._steering.settings
+        wanted = {"/healthz": settings.health_port, "/metrics": settings.metrics_port}
+        if settings.metrics_port and settings.metrics_port == settings.health_port:
+            del wanted["/metrics"]
+        return [
+            (page, HealthPort(port, self._answers, self._pages.by_path))
+            for page, port in wanted.items()
+            if port is not None
+        ]
 
     # -- start -------------------------------------------------------------------------------
 
@@ -152,6 +166,7 @@ class Daemon:
             raise RedisUnavailable(address.shown, address.origin, "time-out") from None
         if server.maxmemory_policy.startswith("allkeys-"):
             log.warning("%s", EvictingPolicy(server.maxmemory_policy))
+        self._pages.begin(lambda: self._measured(address, loaded.prefix))
         lease_ms = self._steering.settings.lease_ms
         rounds = self._rounds = Rounds(
             self._crew,
@@ -172,6 +187,16 @@ class Daemon:
         self._begin(self._steering.listen(control))
         if self._config.burst:
             self._begin(self._end_when_empty(rounds))
+
+    def _measured(self, address: Address, prefix: str) -> Measured:
+        settings, said = self._steering.settings, self._config.queues
+        return Measured(
+            address,
+            prefix,
+            slots_of=lambda queue: said.get(queue) or settings.for_queue(queue).concurrency,
+            queues=lambda: self._rounds.queues if self._rounds else (),
+            processes=lambda: processes_of(self._crew),
+        )
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         """Runs beside the others; an error in one of them ends the daemon."""

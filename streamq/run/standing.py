@@ -1,13 +1,18 @@
 """How a daemon and its children stand, as the health port says it."""
 
+import socket
 import time
 from typing import Final
 
 from streamq.errors.wording import running_version
+from streamq.metrics import Process
 from streamq.run.crew import Crew
 from streamq.run.health import Answers, Health, QueueHealth, RedisHealth, WorkerHealth
 from streamq.run.process import ChildProcess
 from streamq.run.rounds import Rounds
+
+TICK_EVERY_S: Final = 1.0
+"""A child whose loop turns is heard of at least so often."""
 
 TURN_MARGIN_MS: Final = 30_000
 """Beyond the longest sleep of an idle worker: a loop that did not turn for so long is stuck."""
@@ -34,6 +39,21 @@ def answers_of(
             queues=tuple(_queue(crew, name) for name in (rounds.queues if rounds else ())),
         ),
     )
+
+
+def processes_of(crew: Crew) -> list[Process]:
+    """What only their daemon knows of its processes, for /metrics."""
+    now, host = time.monotonic(), socket.gethostname()
+    return [
+        Process(
+            name=f"{host}:{child.pid}",
+            busy=child.tick.busy,
+            stuck=child.tick.stuck,
+            rss_bytes=child.watch.rss_bytes,
+            loop_lag_s=round(max(0.0, now - child.heard_at - TICK_EVERY_S), 3),
+        )
+        for child in crew
+    ]
 
 
 def _turned_ms(child: ChildProcess) -> int | None:
