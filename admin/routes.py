@@ -7,7 +7,18 @@ A row without `needs` is no row, and a route without a row does not exist.
 from typing import Final
 
 from admin import health
-from admin.api import acts, bulk, events, jobs, limits, openapi, queues, redis, workers
+from admin.api import (
+    acts,
+    bulk,
+    events,
+    jobs,
+    limits,
+    openapi,
+    queues,
+    redis,
+    schedules,
+    workers,
+)
 from admin.policy import Handler, Method, Open, Role, Row
 
 GET, POST, PUT = Method.GET, Method.POST, Method.PUT
@@ -67,6 +78,7 @@ ROUTES: Final[tuple[Row, ...]] = (
     api(POST, "/clean/failed/{queueName}", bulk.clean_failed, OPERATOR,
         "clean failed jobs", "queue.clean-failed"),
     api(GET, "/health", health.health, VIEWER, "check health"),
+    api(GET, "/scheduled", schedules.scheduled, VIEWER, "list schedules"),
     api(GET, "/redis", redis.redis, VIEWER, "get Redis information"),
 
     # -- jobs
@@ -95,6 +107,17 @@ ROUTES: Final[tuple[Row, ...]] = (
         "stop worker", "worker.stop"),
     api(POST, "/workers/{workerId}/dump", workers.dump, OPERATOR,
         "dump worker", "worker.dump"),
+
+    # -- schedules
+    api(GET, "/schedules/{scheduleName}", schedules.schedule, VIEWER, "get schedule"),
+    api(POST, "/schedules/{scheduleName}/run", schedules.run, OPERATOR,
+        "run schedule", "schedule.run"),
+    api(POST, "/schedules/{scheduleName}/pause", schedules.pause, OPERATOR,
+        "pause schedule", "schedule.pause"),
+    api(POST, "/schedules/{scheduleName}/resume", schedules.resume, OPERATOR,
+        "resume schedule", "schedule.resume"),
+    row(POST, "/api/cron/{scheduleName}", schedules.cron, CRON,
+        "run schedule", "schedule.cron"),
 
     # -- itself
     api(GET, "/events", events.events, VIEWER, "follow events"),

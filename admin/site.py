@@ -3,11 +3,9 @@
 import logging
 from collections.abc import Sequence
 
-from starlette.requests import Request
-
 from admin.binding import Bound
 from admin.hub import Hub
-from admin.policy import Access, Audit, Entry, Guard, Who
+from admin.policy import Access, Audit, Entry, Guard
 from admin.settings import Settings
 from streamq import App
 
@@ -35,16 +33,6 @@ class Site:
         self.guards = tuple(guards)
         self.rows = tuple(rows)
         self.hub = hub
-
-
-class Nobody:
-    """An access that lets nobody in: what there is until there are users or tokens."""
-
-    async def who(self, request: Request) -> Who | None:
-        return None
-
-    async def anybody(self) -> bool:
-        return False
 
 
 class LoggedAudit:

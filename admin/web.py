@@ -2,11 +2,11 @@
 
 from argparse import Namespace
 
-from admin.app import AdminApp, create_app
+from admin.access.guarded import guarded
+from admin.app import AdminApp
 from admin.cli import Exposed
 from admin.serving import address_of, is_loopback, listen, serve
 from admin.settings import load_settings
-from admin.site import Nobody
 from streamq import App
 from streamq.cli.console import Console
 from streamq.cli.run import NoApp
@@ -32,4 +32,4 @@ async def run_web(args: Namespace, console: Console) -> None:
 def admin_of(app: App, *, prefix: str = "") -> AdminApp:
     """The admin of an App, with all that the environment says. Raises ConfigError."""
     settings = load_settings(production=app.settings.env is Env.PRODUCTION, prefix=prefix)
-    return create_app(app, settings, access=Nobody())
+    return guarded(app, settings)

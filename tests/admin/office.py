@@ -10,6 +10,9 @@ QUEUES = (
     "payment-reminder", "report",
 )  # fmt: skip
 
+GREETING = {"to": "ana@example.com"}
+"""What the schedule `greet` sends every hour."""
+
 
 class Mail(Payload, rename="camel"):
     to: str
@@ -42,6 +45,7 @@ class Office:
             await self.may_end.wait()
             return "at last"
 
+        app.schedule("greet", queue="email", job="send-email", every="1h", data=GREETING)
         self.send_email = send_email
         self.hold = hold
 
