@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -70,14 +70,14 @@ class Lane:
         slots: int,
         *,
         clock: Clock,
-        note_queue: Callable[[], Awaitable[None]],
+        on_register: Callable[[], None],
         start: Callable[["Lane", Claim], None],
         on_turn: Callable[["Lane"], None],
     ) -> None:
         self._link = link
         self._config = config
         self._clock = clock
-        self._note_queue = note_queue
+        self._on_register = on_register
         self._start = start
         self._on_turn = on_turn
         self._turn = 0
@@ -318,7 +318,6 @@ class Lane:
             # A register without an answer is not repeated: a late copy of it would raise the dead.
             worker = WorkerId(secrets.token_hex(6))
             try:
-                await self._note_queue()
                 now = await transitions.register(
                     self._link,
                     worker,
@@ -341,6 +340,7 @@ class Lane:
             else:
                 self.id, self._turn, self._generation = worker, 0, self._link.wire.generation
                 self._offset_ms = now - self._clock.monotonic() * 1000
+                self._on_register()
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, PAUSE_MAX_S)

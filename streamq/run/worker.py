@@ -1,7 +1,7 @@
 """The worker: takes jobs of one queue, runs their handlers, settles their outcomes.
 
-Owns the slots of one queue in one process, shared out to its lanes, and the one blocking pop in
-which an idle worker sleeps. Who hosts it beats for it (`upkeep`).
+Owns the slots of one queue in one process, shared out to its lanes, and what goes on beside the
+jobs. Who hosts it beats for it (`upkeep`).
 """
 
 import asyncio
@@ -11,14 +11,14 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from streamq.app import App
 from streamq.clock import REAL, Clock
-from streamq.errors import LayoutNewer, StoreError, StoreFull
+from streamq.errors import LayoutNewer, OutcomeUnknown, StoreError
 from streamq.handlers import known_by
 from streamq.job import Claim, End, JobId, Outcome, WorkerId
 from streamq.run.context import Notes
@@ -26,8 +26,9 @@ from streamq.run.current import RUNNING
 from streamq.run.execute import Executor
 from streamq.run.judge import Attempt, released
 from streamq.run.lane import Lane, LaneConfig
+from streamq.run.sleep import Sleep
 from streamq.run.telling import tell_begin, tell_end
-from streamq.store.client import ErrorReply, Redis, Wire
+from streamq.store.client import Redis
 from streamq.store.keys import keys_of
 from streamq.store.reads import WorkerRow, ask, note_queue, workers
 from streamq.store.scripts import link
@@ -35,8 +36,7 @@ from streamq.store.transitions import SLOTS_MAX
 
 CONCURRENCY_MAX = 10_000  # slots of one worker
 LANES_FROM_SLOTS = 20  # a worker with fewer slots has one lane: nothing to overlap
-SLEEP_MAX_S = 60.0  # of one blocking pop; no more than the timer's longest time
-POP_PAUSE_S = 1.0  # after a pop that Redis could not take
+NOTE_PAUSE_S = 10.0  # after Redis did not take the queue's name
 FLEET_GOOD_FOR_S = 1.0  # how long the names that other workers list are taken for known
 ABANDON_AFTER_S = 3.0  # a cancelled handler that does not end is handed back all the same
 FAULT_PAUSE_S = 2.0  # after an error that nobody foresaw, before its lane goes on
@@ -80,8 +80,9 @@ class Worker:
         # Threads are made when they are needed, and never more than there are slots.
         self._threads = ThreadPoolExecutor(CONCURRENCY_MAX, thread_name_prefix=f"streamq-{queue}")
         self._lanes = self._made_lanes(daemon, label)
-        self._sleeper = self._lanes[0]
-        self._sleeper.waits = kind != "a"
+        self._sleep: Sleep | None = None
+        if kind != "a":
+            self._sleep = Sleep(self._lanes, redis.address, self._keys, clock)
         self._executor = Executor(
             queue,
             app.handlers,
@@ -93,11 +94,10 @@ class Worker:
             now_ms=self._lanes[0].now_ms,
             known_elsewhere=self._known_elsewhere,
         )
-        self._may_pop = asyncio.Event()
+        self._note_at = math.inf
         self._initialized = False
         self._over = False
-        self._told_pop = False
-        self._fleet: list[tuple[str, ...]] = []
+        self._fleet: list[tuple[str, ...]] | None = []
         self._fleet_at = -math.inf
         self._looking = asyncio.Lock()
         self._asides: set[asyncio.Task[None]] = set()
@@ -132,7 +132,7 @@ class Worker:
                     config,
                     own,
                     clock=self._clock,
-                    note_queue=self._note_queue,
+                    on_register=self._on_register,
                     start=self._start,
                     on_turn=self._on_turn,
                 )
@@ -146,13 +146,15 @@ class Worker:
 
         Cancelled, it ends at once: what runs is cancelled, too, and nothing of it is handed in.
         """
-        pop = asyncio.create_task(self._pop_tokens())
         lanes = [asyncio.create_task(self._keep(lane)) for lane in self._lanes]
+        sleep = [] if self._sleep is None else [asyncio.create_task(self._sleep.run())]
         try:
             await asyncio.gather(*lanes)
+            # The last word on the shared connection: to cancel it would cut off others.
+            await asyncio.gather(*self._asides, return_exceptions=True)
         finally:
             self._over = True
-            last = [pop, *lanes, *self._asides]
+            last = [*sleep, *lanes, *self._asides]
             for each in last:
                 each.cancel()
             await asyncio.gather(*last, return_exceptions=True)
@@ -172,18 +174,6 @@ class Worker:
             except Exception:
                 log.exception("a turn of queue '%s' went wrong; it goes on", self.queue)
                 await asyncio.sleep(FAULT_PAUSE_S)
-
-    async def _note_queue(self) -> None:
-        """Writes the queue's name where operators look for queues: at each register, for whoever
-        emptied Redis took it away as well."""
-        try:
-            await note_queue(self._redis, self._keys.prefix, self.queue)
-        except (StoreFull, ErrorReply) as error:
-            # A worker that begins in a full Redis is just what is needed there.
-            log.debug("name of queue %s: %s", self.queue, error)
-        if not self._initialized:
-            self._initialized = True
-            log.info("[QueueManager] Queue '%s' initialized", self.queue)
 
     def stop(self) -> None:
         """Claims nothing more; `run` ends when what runs has ended."""
@@ -305,9 +295,7 @@ class Worker:
                     else:
                         lane.begin(found)
 
-        task = self._loop.create_task(look())
-        self._asides.add(task)
-        task.add_done_callback(self._asides.discard)
+        self._spawn(look())
 
     async def _fetched(self, claim: Claim) -> Claim:
         """A claim that came without its record: the turn's reply was at its byte budget."""
@@ -347,78 +335,41 @@ class Worker:
         if self._on_progress is not None:
             self._on_progress()
 
-    # -- sleeping ----------------------------------------------------------------------------
+    def _on_register(self) -> None:
+        """A lane has a row. Whoever emptied Redis took the queue's name away as well."""
+        self._note_at = 0.0
+        if not self._initialized:
+            self._initialized = True
+            log.info("[QueueManager] Queue '%s' initialized", self.queue)
+
+    async def _note_queue(self) -> None:
+        """Writes the queue's name where operators look for queues; on a cluster, at another node.
+
+        Beside the turns, and again until it is done: a worker works in a full Redis, too.
+        """
+        try:
+            await note_queue(self._redis, self._keys.prefix, self.queue)
+        except StoreError as error:
+            log.debug("name of queue %s: %s", self.queue, error)
+            self._note_at = self._clock.monotonic() + NOTE_PAUSE_S
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    # -- beside the jobs ---------------------------------------------------------------------
 
     def _on_turn(self, lane: Lane) -> None:
+        if self._note_at <= lane.turned_at:
+            self._note_at = math.inf
+            self._spawn(self._note_queue())
         if lane.filled:
             for other in self._lanes:
                 if other is not lane and other.free_slots:
                     other.nudge()
-        if not self._sleeper.free_slots:
-            self._hand_over_sleep()
-        if self._sleeper.hungry and self._sleeper.free_slots:
-            self._may_pop.set()
-
-    def _hand_over_sleep(self) -> None:
-        """A full lane cannot use a token: one with free slots sleeps for the worker from now on."""
-        for lane in self._lanes:
-            if lane.free_slots and self._kind != "a":
-                self._sleeper.waits, lane.waits = False, True
-                self._sleeper = lane
-                lane.nudge()
-                return
-
-    async def _pop_tokens(self) -> None:
-        """Sleeps in Redis for the worker: a token only says "look", and a lane then does.
-
-        The pop stays open while turns go on; a token that comes when all slots are taken is
-        answered with a turn as well, which passes it on.
-        """
-        if self._kind == "a":
-            return
-        names = self._keys.names
-        wire = Wire(self._redis.address, names["wake"], name=f"streamq-{self.queue}")
-        failed_at = -math.inf
-        try:
-            while True:
-                await self._may_pop.wait()
-                self._may_pop.clear()
-                keys = [names["wake"]]
-                if self._takes_given_back() is not None:
-                    keys.append(names["wake0"])
-                try:
-                    token = await wire.call(
-                        "sleep", ["BLPOP", *keys, int(SLEEP_MAX_S)], timeout_s=SLEEP_MAX_S + 10
-                    )
-                except StoreError as error:
-                    self._tell_pop(error)
-                    # Again at once, but for one that fails again at once.
-                    failed_at, before = self._clock.monotonic(), failed_at
-                    if failed_at - before < POP_PAUSE_S:
-                        await asyncio.sleep(POP_PAUSE_S)
-                    self._may_pop.set()
-                    continue
-                if token is None:
-                    self._may_pop.set()
-                elif token[0] == names["wake0"]:
-                    (self._takes_given_back() or self._sleeper).nudge()
-                else:
-                    self._sleeper.nudge()
-        finally:
-            await wire.close()
-
-    def _takes_given_back(self) -> Lane | None:
-        """A lane with free slots whose share of the given-back jobs is not used up."""
-        return next((n for n in self._lanes if n.free_slots and n.takes_given_back), None)
-
-    def _tell_pop(self, error: StoreError) -> None:
-        # Without it jobs start late: that must be seen, once.
-        refused = isinstance(error, ErrorReply) and not self._told_pop
-        self._told_pop |= refused
-        log.log(
-            logging.WARNING if refused else logging.DEBUG,
-            "the sleep of queue %s ended: %s", self.queue, error,
-        )  # fmt: skip
+        if self._sleep is not None:
+            self._sleep.on_turn()
 
     async def _known_elsewhere(self, name: str) -> bool:
         """Whether another live worker of the queue lists the name."""
@@ -427,13 +378,15 @@ class Worker:
             return True
         # That nobody knows it is not to be said from an old look: a worker may just have started.
         async with self._looking:
-            if self._fleet_at < asked_at:  # else somebody else has looked meanwhile
-                began_at = self._clock.monotonic()
+            if self._fleet_at < asked_at:
+                self._fleet_at, self._fleet = self._clock.monotonic(), None
                 seen = await workers(self._link)
                 mine = self._process
                 self._fleet = [w.row.names for w in seen if w.live and w.row.process != mine]
-                self._fleet_at = began_at
+            elif self._fleet is None:
+                # Somebody else has looked meanwhile, and had no answer: not each in turn.
+                raise OutcomeUnknown(f"look at the workers of {self.queue}", "a moment ago")
         return self._listed(name)
 
     def _listed(self, name: str) -> bool:
-        return any(known_by(names, name) for names in self._fleet)
+        return any(known_by(names, name) for names in self._fleet or ())

@@ -17,6 +17,7 @@ from streamq.embedded import EmbeddedServer
 from streamq.errors import LayoutNewer, StoreFull
 from streamq.job import JobId, WorkerId
 from streamq.run import lane as lane_module
+from streamq.run import sleep
 from streamq.run import worker as worker_module
 from streamq.store import reads, transitions
 from tests.support import servers
@@ -175,7 +176,7 @@ async def test_a_redis_that_is_full_lets_workers_drain_it_and_refuses_adds(
 async def test_connections_that_are_killed_all_the_time_cost_no_job(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "POP_PAUSE_S", 0.05)
+    monkeypatch.setattr(sleep, "PAUSE_S", 0.05)
     load = Load(floor)
     for _ in range(2):
         await floor.hire(concurrency=5)

@@ -8,7 +8,7 @@ import pytest
 
 from streamq import Context, JobState
 from streamq.job import JobId
-from streamq.run import worker as worker_module
+from streamq.run import sleep
 from tests.support.waiting import soon
 from tests.support.workers import Floor, Watched
 
@@ -152,7 +152,7 @@ async def test_a_worker_whose_sleep_is_cut_is_woken_all_the_same(floor: Floor) -
 async def test_a_worker_that_may_not_sleep_says_so_once_and_goes_on(
     floor: Floor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "POP_PAUSE_S", 0.01)
+    monkeypatch.setattr(sleep, "PAUSE_S", 0.01)
     Lasting(floor)
     user = f"u{floor.prefix}"
     floor.raw.acl_setuser(
@@ -261,7 +261,7 @@ async def test_an_idle_worker_of_a_hundred_slots_sends_four_commands_a_minute(
     floor: Floor, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And six beats are sent for it: ten in all."""
-    monkeypatch.setattr(worker_module, "SLEEP_MAX_S", 1.0)  # a minute, sixty times as fast
+    monkeypatch.setattr(sleep, "SLEEP_MAX_S", 1.0)  # a minute, sixty times as fast
     Lasting(floor)
     async with watched as proxy:
         hired = await floor.hire(concurrency=100, url=proxy.url)
