@@ -3,7 +3,6 @@
 The thresholds are those of the system before; a queue that waits with nobody at work is new.
 """
 
-import math
 from collections.abc import Sequence
 from enum import StrEnum
 from http import HTTPStatus
@@ -22,16 +21,13 @@ from admin.wire import answer
 from streamq import App, Counts, JobState, Queue, WorkerView
 from streamq.errors import StoreError
 from streamq.home import now_ms
+from streamq.scale import Scale, scale_of
 
 FAILED_WARNING: Final = 50
 FAILED_CRITICAL: Final = 200
 WAITING_STALLED: Final = 100
 NO_WORKER_MS: Final = 60_000
 """A queue may wait this long for a worker: a deploy takes as long."""
-DRAIN_S: Final = 60.0
-"""In which /scale wants a queue's backlog to be worked off."""
-WANTED_MAX: Final = 1_000
-PACE_JOBS: Final = 100
 
 
 class Status(StrEnum):
@@ -196,40 +192,8 @@ def _version() -> str:
 # ---- how many workers
 
 
-class Scale(msgspec.Struct, frozen=True):
-    """For an autoscaler: `wanted` is a number of worker processes."""
-
-    queue: str
-    backlog: Annotated[int, Meta(description="jobs that wait or run")]
-    wanted: int
-    wait_seconds: Annotated[float, Meta(description="how long the first in line has waited")]
-
-
 async def scale(call: Call, path: AtQueue) -> Scale:
-    """So many that what waits is worked off in a minute, at the pace of the last 100 jobs."""
+    """How many worker processes the queue wants, for an autoscaler."""
     queue = await call.queue(path.queue_name)
-    counts = await queue.counts()
-    backlog = 0 if counts.paused else counts.waiting + counts.active
-    first = (await queue.page(JobState.WAITING, limit=1)).jobs
-    now = now_ms(queue.home, queue.name)
-    waited = max((now - job.added_at_ms for job in first), default=0)
-    return Scale(queue.name, backlog, await _wanted(queue, backlog), round(waited / 1_000, 3))
-
-
-async def _wanted(queue: Queue, backlog: int) -> int:
-    if backlog == 0:
-        return 0
-    settings = queue.home.queue_settings(queue.name)
-    ended = await queue.ended(limit=PACE_JOBS)
-    took = [
-        run.finished_at_ms - run.claimed_at_ms
-        for run in await queue.runs([each.id for each in ended])
-        if run.claimed_at_ms
-    ]
-    at_a_time = settings.concurrency
-    # Without a pace: one process takes as many as it has slots.
-    each_s = sum(took) / len(took) / 1_000 if took else DRAIN_S
-    wanted = math.ceil(backlog * each_s / DRAIN_S / at_a_time)
-    if settings.max_active is not None:
-        wanted = min(wanted, math.ceil(settings.max_active / at_a_time))
-    return min(max(1, wanted), WANTED_MAX)
+    at = call.app.session().link(queue.name)
+    return await scale_of(at, slots=call.app.queue_settings(queue.name).concurrency)

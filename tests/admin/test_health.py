@@ -162,7 +162,7 @@ async def test_as_many_are_wanted_as_work_it_off_in_a_minute(
         await minute.add({})
 
     wanted = (await viewer.get("/scale/slow")).json()["wanted"]
-    app.declare_queue("slow", concurrency=2, max_active=4)
+    await queue.limit(4)
     capped = (await viewer.get("/scale/slow")).json()["wanted"]
     await queue.pause()
     paused = (await viewer.get("/scale/slow")).json()["wanted"]
