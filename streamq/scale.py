@@ -36,11 +36,12 @@ async def scale_of(at: Link, *, slots: int) -> Scale:
 
     `slots`: jobs at a time in one process, if no live one says it. Raises StoreError.
     """
+    now_ms = await server_ms(at)  # first: what is made for gather and never awaited is a warning
     counts, state, workers, oldest, ended = await asyncio.gather(
         reads.counts(at),
         reads.settings_of(at),
         reads.workers(at),
-        ages(at, await server_ms(at)),
+        ages(at, now_ms),
         reads.ended(at, JobState.COMPLETED, PACE_JOBS),
     )
     backlog = 0 if counts.paused else counts.waiting + counts.active
