@@ -6,48 +6,17 @@ that nobody knows of.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from streamq import Context, JobState, Retry
-from streamq.job import JobId
+from streamq import JobState
 from streamq.store import transitions
+from tests.support.journal import Journal, at_work
 from tests.support.waiting import soon
-from tests.support.workers import Floor, Hired, Watched, sha
+from tests.support.workers import Floor, sha
 
 STEP, RESYNC, REGISTER, ADD = map(sha, ("step", "resync", "register", "add"))
 REAL_TIME_OUT_S = 10.0  # of a call: see streamq/store/client.py
-
-
-class Journal:
-    """Handlers that note each attempt; which end when they are let go."""
-
-    def __init__(self, floor: Floor) -> None:
-        self.ran: list[tuple[JobId, int]] = []
-        self.go_on = asyncio.Event()
-
-        @floor.job()
-        async def quick(data: object, job: Context) -> str:
-            self.ran.append((job.id, job.attempt))
-            return "done"
-
-        @floor.job()
-        async def lasts(data: object, job: Context) -> str:
-            self.ran.append((job.id, job.attempt))
-            job.log("it begins")
-            await self.go_on.wait()
-            job.log("it ends")
-            return "done"
-
-        @floor.job(attempts=3)
-        async def again(data: object, job: Context) -> str:
-            self.ran.append((job.id, job.attempt))
-            if job.attempt == 1:
-                raise Retry(after="0s")
-            await self.go_on.wait()
-            return "done"
 
 
 @pytest.fixture
@@ -55,25 +24,11 @@ def journal(floor: Floor) -> Journal:
     return Journal(floor)
 
 
-@asynccontextmanager
-async def _at_work(floor: Floor, concurrency: int = 4) -> AsyncIterator[tuple[Hired, Watched]]:
-    """A worker behind a proxy, asleep."""
-    async with floor.proxy() as proxy:
-        hired = await floor.hire(concurrency, url=proxy.url)
-        await soon(lambda: "BLPOP" in proxy.seen, "it sleeps")
-        try:
-            yield hired, proxy
-        finally:
-            proxy.heal()
-            if not hired.run.done():
-                await hired.leaves()
-
-
 # ---- the reply of a step
 
 
 async def test_a_job_whose_claim_was_never_told_runs_once(floor: Floor, journal: Journal) -> None:
-    async with _at_work(floor) as (_, proxy):
+    async with at_work(floor) as (_, proxy):
         fault = proxy.drop_reply(STEP)
 
         job = await floor.add("quick")
@@ -86,7 +41,7 @@ async def test_a_job_whose_claim_was_never_told_runs_once(floor: Floor, journal:
 async def test_an_outcome_whose_answer_was_never_told_counts_once(
     floor: Floor, journal: Journal
 ) -> None:
-    async with _at_work(floor) as (hired, proxy):
+    async with at_work(floor) as (hired, proxy):
         job = await floor.add("lasts")
         await soon(lambda: bool(journal.ran), "it runs")
         fault = proxy.drop_reply(STEP)
@@ -104,7 +59,7 @@ async def test_a_retry_that_was_settled_and_claimed_again_unheard_runs_its_secon
     floor: Floor, journal: Journal
 ) -> None:
     """One lost reply says both: the outcome was taken, and the same job was given out again."""
-    async with _at_work(floor) as (_, proxy):
+    async with at_work(floor) as (_, proxy):
         fault = proxy.drop_reply(STEP, nth=2)  # the first one claims it
 
         job = await floor.add("again")
@@ -118,7 +73,7 @@ async def test_a_retry_that_was_settled_and_claimed_again_unheard_runs_its_secon
 
 
 async def test_a_lost_resync_is_asked_again(floor: Floor, journal: Journal) -> None:
-    async with _at_work(floor) as (_, proxy):
+    async with at_work(floor) as (_, proxy):
         faults = [proxy.drop_reply(STEP), proxy.drop_reply(RESYNC), proxy.drop_reply(RESYNC, nth=2)]
 
         job = await floor.add("quick")
@@ -132,7 +87,7 @@ async def test_a_lost_resync_is_asked_again(floor: Floor, journal: Journal) -> N
 async def test_claims_come_back_by_a_resync_whatever_their_number(
     floor: Floor, journal: Journal
 ) -> None:
-    async with _at_work(floor, concurrency=100) as (hired, proxy):
+    async with at_work(floor, concurrency=100) as (hired, proxy):
         await floor.queue.pause()
         jobs = [await floor.add("quick", "x" * 20_000) for _ in range(100)]
         fault, other = proxy.drop_reply(STEP), proxy.drop_reply(STEP, nth=2)
@@ -149,7 +104,7 @@ async def test_claims_come_back_by_a_resync_whatever_their_number(
 async def test_a_claim_that_is_found_after_stop_is_handed_back_unrun(
     floor: Floor, journal: Journal
 ) -> None:
-    async with _at_work(floor) as (hired, proxy):
+    async with at_work(floor) as (hired, proxy):
         proxy.drop_reply(STEP)
         held = proxy.hold_request(RESYNC)
         job = await floor.add("quick")
@@ -161,18 +116,23 @@ async def test_a_claim_that_is_found_after_stop_is_handed_back_unrun(
         assert (journal.ran, floor.states()) == ([], {job: "waiting"})
 
 
+@pytest.mark.parametrize("when", ["while it runs", "when it has ended"])
 async def test_what_a_job_said_during_a_turn_that_failed_is_not_lost(
-    floor: Floor, journal: Journal
+    floor: Floor, journal: Journal, when: str
 ) -> None:
-    async with _at_work(floor) as (hired, proxy):
+    async with at_work(floor) as (hired, proxy):
         job = await floor.add("lasts")
         await soon(lambda: bool(journal.ran), "it runs")
         fault = proxy.blackhole(STEP)  # the turn that carries its first line
         await fault.struck()
 
-        journal.go_on.set()
-        await soon(lambda: not hired.worker.running, "it has ended")
+        if when == "when it has ended":
+            journal.go_on.set()
+            await soon(lambda: not hired.worker.running, "it has ended")
         proxy.heal()
+        steps = proxy.seen.count("step")
+        await soon(lambda: proxy.seen.count("step") > steps, "the next turn")
+        journal.go_on.set()
 
         await floor.reaches(job, JobState.COMPLETED)
         said = [line.partition(" ")[2] for line in await floor.queue.logs(job)]
@@ -184,7 +144,7 @@ async def test_what_a_job_said_during_a_turn_that_failed_is_not_lost(
 
 async def test_a_late_copy_of_a_step_does_nothing(floor: Floor, journal: Journal) -> None:
     """H19: after the resync it is stale, and its outcomes are settled by the turn that follows."""
-    async with _at_work(floor) as (_, proxy):
+    async with at_work(floor) as (_, proxy):
         jobs = [await floor.add("lasts") for _ in range(2)]
         await soon(lambda: len(journal.ran) == 2, "they run")
         first, second = proxy.hold_request(STEP), proxy.hold_request(STEP, nth=2)
@@ -205,7 +165,7 @@ async def test_a_late_copy_of_a_step_does_nothing(floor: Floor, journal: Journal
 async def test_a_step_that_lands_before_its_resync_is_taken_and_known_of(
     floor: Floor, journal: Journal
 ) -> None:
-    async with _at_work(floor) as (_, proxy):
+    async with at_work(floor) as (_, proxy):
         job = await floor.add("lasts")
         await soon(lambda: bool(journal.ran), "it runs")
         step, resync = proxy.hold_request(STEP), proxy.hold_request(RESYNC)
@@ -269,71 +229,6 @@ async def test_a_job_whose_add_was_never_answered_runs_once_though_nothing_is_ke
         await producer.close()
 
 
-# ---- the lease
-
-
-async def test_a_worker_declared_dead_ends_what_it_runs_and_begins_anew(
-    floor: Floor, journal: Journal
-) -> None:
-    hired = await floor.hire(concurrency=1)
-    (before,) = hired.worker.ids
-    job = await floor.add("lasts")
-    await soon(lambda: bool(journal.ran), "it runs")
-
-    await transitions.reap(floor.link(), before, lease_ms=0, seen=True)
-    hired.worker.heard_gone(frozenset([before]))
-
-    # Its one slot is free for the second attempt only when the first one has ended.
-    await soon(lambda: len(journal.ran) == 2, "it runs again")
-    (after,) = hired.worker.ids
-    assert after != before
-    assert hired.worker.busy == 1
-    journal.go_on.set()
-    done = await floor.reaches(job, JobState.COMPLETED)
-    assert (done.run.worker, done.run.attempts) == (after, 1)
-    assert floor.stats()["lease_lost"] == 1
-
-
-async def test_the_outcome_of_a_lost_lease_is_refused(floor: Floor, journal: Journal) -> None:
-    slow = await floor.hire(concurrency=1)
-    job = await floor.add("lasts")
-    await soon(lambda: bool(journal.ran), "it runs")
-    (worker,) = slow.worker.ids
-    await transitions.reap(floor.link(), worker, lease_ms=0, seen=True)
-    # As one whose process stood still: it does not know yet, and ends its job.
-    other = await floor.hire(concurrency=1)
-    await soon(lambda: len(journal.ran) == 2, "another one has it")
-
-    journal.go_on.set()
-
-    done = await floor.reaches(job, JobState.COMPLETED)
-    await soon(lambda: slow.worker.ids != [worker], "it registered anew")
-    assert done.run.worker in other.worker.ids
-    assert floor.stats()["completed"] == 1
-
-
-async def test_a_job_that_repair_took_away_and_gave_again_runs_once_at_a_time(
-    floor: Floor, journal: Journal
-) -> None:
-    hired = await floor.hire()
-    job = await floor.add("lasts")
-    await soon(lambda: bool(journal.ran), "it runs")
-
-    # Its lease and entry vanish and it waits again, as after a fault: its worker is not asked.
-    lease = floor.dump().hashes["leases"][job.encode()]
-    entry, line, *_ = lease.decode().split("|")
-    floor.raw.xack(floor.keys.lines[line], "workers", entry)
-    floor.raw.xdel(floor.keys.lines[line], entry)
-    floor.raw.hdel(floor.keys.names["leases"], job)
-    await transitions.repair(floor.link(), "jobs", [job])
-
-    await soon(lambda: len(journal.ran) == 2, "it runs again")
-    await soon(lambda: hired.worker.busy == 1, "the first attempt has ended")
-    journal.go_on.set()
-    await floor.reaches(job, JobState.COMPLETED)
-    assert floor.stats()["completed"] == 1
-
-
 # ---- links
 
 
@@ -341,7 +236,7 @@ async def test_a_job_that_repair_took_away_and_gave_again_runs_once_at_a_time(
 async def test_a_link_that_breaks_at_every_few_requests_loses_nothing(
     floor: Floor, journal: Journal, verb: str
 ) -> None:
-    async with _at_work(floor) as (_, proxy):
+    async with at_work(floor) as (_, proxy):
         for nth in (1, 2, 4, 7, 8, 12):
             getattr(proxy, verb)(STEP, nth=nth)
         for nth in (2, 5, 6):
@@ -369,7 +264,7 @@ async def test_replies_cut_into_single_bytes_are_read_whole(floor: Floor, journa
 async def test_a_link_whose_other_end_is_gone_unnoticed_is_given_up_after_its_time(
     floor: Floor, journal: Journal
 ) -> None:
-    async with _at_work(floor) as (_, proxy):
+    async with at_work(floor) as (_, proxy):
         fault = proxy.half_open(STEP)
 
         job = await floor.add("quick")
@@ -382,7 +277,7 @@ async def test_a_link_whose_other_end_is_gone_unnoticed_is_given_up_after_its_ti
 async def test_what_runs_while_redis_is_away_is_settled_when_it_is_back(
     floor: Floor, journal: Journal
 ) -> None:
-    async with _at_work(floor) as (hired, proxy):
+    async with at_work(floor) as (hired, proxy):
         jobs = [await floor.add("lasts") for _ in range(3)]
         await soon(lambda: len(journal.ran) == 3, "they run")
 
@@ -415,7 +310,7 @@ async def test_a_worker_that_starts_without_redis_waits_for_it(
 async def test_an_idle_worker_stops_at_once_though_redis_is_away(
     floor: Floor, journal: Journal
 ) -> None:
-    async with _at_work(floor) as (hired, proxy):
+    async with at_work(floor) as (hired, proxy):
         (worker,) = hired.worker.ids
         proxy.down()
 
@@ -427,7 +322,7 @@ async def test_an_idle_worker_stops_at_once_though_redis_is_away(
 async def test_a_worker_that_stops_while_redis_is_away_hands_in_what_has_ended(
     floor: Floor, journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with _at_work(floor) as (hired, proxy):
+    async with at_work(floor) as (hired, proxy):
         job = await floor.add("lasts")
         await soon(lambda: bool(journal.ran), "it runs")
         proxy.down()
