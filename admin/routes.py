@@ -6,7 +6,7 @@ A row without `needs` is no row, and a route without a row does not exist.
 
 from typing import Final
 
-from admin import health
+from admin import health, metrics
 from admin.api import (
     acts,
     bulk,
@@ -125,6 +125,7 @@ ROUTES: Final[tuple[Row, ...]] = (
     row(GET, "/livez", health.livez, ANYONE, "tell whether it lives"),
     row(GET, "/readyz", health.readyz, ANYONE, "tell whether it is ready"),
     row(GET, "/healthz", health.healthz, ANYONE, "tell how it is"),
+    row(GET, "/metrics", metrics.metrics, VIEWER, "export metrics"),
     row(GET, "/scale/{queueName}", health.scale, VIEWER, "tell how many workers it wants"),
 )
 # fmt: on

@@ -23,7 +23,7 @@ from tests.support.waiting import soon
 
 API: Final = "/api/admin/jobs"
 WORDS: Final = (f"{API}/stats", f"{API}/health", f"{API}/redis")
-NEED_NOTHING: Final = f"{API}/openapi.json"
+NEED_NOTHING: Final = (f"{API}/openapi.json", "/metrics")
 BODIES: Final = {
     f"{API}/drain/email": {"confirm": "email"},
     f"{API}/limits/email": {"reset": True},
@@ -93,7 +93,7 @@ async def test_it_is_said_soon_of_a_redis_that_hangs(
     [
         row
         for row in ROUTES
-        if row.path not in (*WORDS, NEED_NOTHING) and not isinstance(row.needs, Open)
+        if row.path not in (*WORDS, *NEED_NOTHING) and not isinstance(row.needs, Open)
     ],
     ids=name_of,
 )
@@ -112,6 +112,20 @@ async def test_every_other_route_answers_503_with_a_sentence(
     assert problem["code"] == "SQ101"
     assert problem["requestId"] == answer.headers["x-request-id"]
     assert answer.headers["retry-after"] == "2"
+
+
+async def test_metrics_say_that_it_is_away(boss: httpx2.AsyncClient, proxy: Proxy) -> None:
+    well = await boss.get("/metrics")
+    proxy.down()
+    await soon(lambda: _metrics_say(boss, "streamq_redis_up 0.0"), "it is seen", limit_s=5)
+
+    assert "streamq_redis_up 1.0" in well.text
+    assert well.headers["content-type"].startswith("text/plain")
+
+
+async def _metrics_say(boss: httpx2.AsyncClient, line: str) -> bool:
+    answer = await boss.get("/metrics")
+    return answer.status_code == 200 and line in answer.text
 
 
 async def test_probes_tell_up_from_down(boss: httpx2.AsyncClient, proxy: Proxy) -> None:
