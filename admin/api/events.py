@@ -52,6 +52,9 @@ class EventStream(Response):
             await send(
                 {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             )  # fmt: skip
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b""})
+                return
             both.add(asyncio.create_task(self._talk(self._listener, send)))
             both.add(asyncio.create_task(_until_gone(receive)))
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

@@ -183,6 +183,16 @@ def test_a_stranger_hears_nothing(served: Running) -> None:
         assert events.head.startswith("HTTP/1.1 401")
 
 
+def test_the_head_of_a_stream_has_an_end(served: Running) -> None:
+    answer = httpx2.head(
+        f"{served.url}{PATH}", headers={"Authorization": "Bearer viewer-" + "0" * 24}
+    )
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    until(lambda: served.admin.site.hub.listeners == 0, "nobody listens")
+
+
 def test_a_queue_that_is_none_is_said_before_the_stream(served: Running) -> None:
     answer = httpx2.get(
         f"{served.url}{PATH}?queue=emial",

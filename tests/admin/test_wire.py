@@ -13,10 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from admin.app import create_app
+from admin.call import Call
 from admin.errors import BadRequest, Refused
-from admin.policy import Role
+from admin.policy import Method, Role, Row
 from admin.settings import Settings
 from admin.wire import CLAMP, JSON_LEVELS_MAX, _levels, query_of
 from streamq import App
@@ -212,6 +214,52 @@ def test_no_query_is_an_error_of_ours(query: bytes) -> None:
         assert refused.status == 400
     else:
         assert 1 <= found.limit <= 200
+
+
+# ---- what nobody foresaw
+
+
+async def _faulty(call: Call) -> list[int]:
+    password = "hunter2"
+    raise RuntimeError(f"no such table: {password}")
+
+
+FAULTY: Final = Row(
+    method=Method.GET, path="/faulty", handler=_faulty, needs=Role.VIEWER, does="fail"
+)
+
+
+async def test_an_error_that_nobody_foresaw_is_a_500_that_tells_nothing_but_its_id(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[int] = []
+
+    def around(inner: ASGIApp) -> ASGIApp:
+        async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+            async def marked(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    seen.append(message["status"])
+                await send(message)
+
+            await inner(scope, receive, marked)
+
+        return wrapped
+
+    admin = create_app(app, Settings(), access=ConfiguredTokens(), rows=[FAULTY], outside=[around])
+    async with client_of(admin, Role.VIEWER) as viewer:
+        answer = await viewer.get("/faulty")
+        nowhere = await viewer.get("/nowhere")
+
+    request_id = answer.headers["x-request-id"]
+    assert answer.json() == {
+        "error": "Internal server error",
+        "message": f"It was logged; the request's id is {request_id}.",
+        "code": "internal_server_error",
+        "requestId": request_id,
+    }
+    assert f"request {request_id} failed: GET /faulty" in caplog.text
+    assert nowhere.status_code == 404
+    assert seen == [500, 404], "what stands around the application stands around its errors too"
 
 
 # ---- anything at all
