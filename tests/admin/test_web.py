@@ -9,12 +9,20 @@ from typing import Final
 import httpx2
 import pytest
 
+from admin.access.tokens import made
+from admin.policy import Role
 from admin.serving import listen
 from streamq.embedded import EmbeddedServer
 from tests.support.command_line import CommandLine
 from tests.support.waiting import until
 
 LIMIT_S: Final = 20.0
+WELCOME: Final = {
+    "to": "user@example.com",
+    "subject": "Welcome to ImobiBase",
+    "template": "welcome",
+    "data": {"userName": "John Doe", "loginUrl": "https://app.imobibase.com/login"},
+}
 
 
 @pytest.fixture
@@ -62,6 +70,44 @@ def test_it_serves_the_app_of_the_folder_and_lets_no_stranger_in(web: Web) -> No
     assert (lives.status_code, lives.text) == (200, "ok\n")
     assert (stats.status_code, stats.json()["error"]) == (401, "Unauthorized")
     assert without_prefix.status_code == 404
+
+
+@pytest.mark.slow
+def test_with_a_token_the_application_shows_what_the_seed_asks_for(
+    server: EmbeddedServer, prefix: str, tmp_path: Path
+) -> None:
+    token, log = made("ops", Role.ADMIN), tmp_path / "web.log"
+    line = CommandLine(server.url, prefix, tmp_path)
+    process = line.start(
+        "web", "processors.app:app", "--port", "0", log=log,
+        variables={"ADMIN_TOKENS": token.kept.entry},
+    )  # fmt: skip
+    try:
+        url = f"{Web(process, log).url}/api/admin/jobs"
+        header = {"Authorization": f"Bearer {token.token}"}
+        added = httpx2.post(
+            f"{url}/queue/email/jobs",
+            json={"name": "send-email", "id": "job-id-123", "data": WELCOME},
+            headers=header,
+            timeout=LIMIT_S,
+        )
+        answers = {
+            path: httpx2.get(f"{url}/{path}", headers=header, timeout=LIMIT_S)
+            for path in ("stats", "queues", "redis", "health", "failed", "job/email/job-id-123")
+        }
+        retried = httpx2.post(f"{url}/retry/email/job-id-123", headers=header, timeout=LIMIT_S)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert added.status_code == 200, added.text
+    assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(
+        answers, 200
+    )
+    assert answers["stats"].json()["totalQueues"] == len(answers["queues"].json()) == 9
+    assert answers["stats"].json()["totalWaiting"] == 1
+    assert answers["job/email/job-id-123"].json()["data"]["to"] == WELCOME["to"]
+    assert retried.status_code == 409, "it waits: there is nothing to retry"
 
 
 @pytest.mark.slow
