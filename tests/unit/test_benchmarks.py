@@ -26,8 +26,8 @@ from streamq.embedded import EmbeddedServer
 from tests.support.waiting import soon
 
 TINY = msgspec.structs.replace(
-    QUICK, rounds=1, drained=120, added=200, added_singly=100, latencies=5, delayed=5, weighed=2_000,
-    idle_s=0.5, settle_s=0.0, starts=1,
+    QUICK, rounds=1, drained=120, added=200, added_singly=100, latencies=5, delayed=5,
+    weighed=2_000, idle_s=0.5, settle_s=0.0, starts=1,
 )  # fmt: skip
 
 
