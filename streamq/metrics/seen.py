@@ -21,12 +21,23 @@ from streamq.stats import Stats
 from streamq.store import reads
 from streamq.store.client import Redis
 from streamq.store.keys import NAME, keys_of
-from streamq.store.measures import Ages, Measures, OwnKind, ScheduleRow, measures, own
+from streamq.store.measures import (
+    Ages,
+    Measures,
+    OwnKind,
+    ScheduleRow,
+    measures,
+    own,
+    rows_of,
+)
 from streamq.store.reads import ServerInfo
 from streamq.store.scripts import link
 
 QUEUES_MAX: Final = 40
 """Queues that are looked at; more would make one look longer than a scrape may take."""
+
+QUEUES_KNOWN_MAX: Final = 500
+"""Of which it is asked whether anybody works on them, where there are more than are looked at."""
 
 SILENT_MS: Final = 60_000
 """A worker that was not heard of for so long does not work, whatever its row says: of a fleet that
@@ -133,7 +144,16 @@ async def look(redis: Redis, prefix: str, first: Sequence[str]) -> Seen:
 async def _queues(redis: Redis, prefix: str, first: Sequence[str]) -> list[str]:
     used = await reads.queues(redis, prefix)
     known = sorted({*first})
-    return [*known, *(name for name in used if name not in known and NAME.fullmatch(name))]
+    names = [*known, *(name for name in used if name not in known and NAME.fullmatch(name))]
+    if len(names) > QUEUES_MAX:
+        # Those that have workers before those that somebody invented.
+        few = names[:QUEUES_KNOWN_MAX]
+        rows = await asyncio.gather(*(rows_of(link(redis, keys_of(prefix, n))) for n in few))
+        ranks = {
+            name: (name not in known, count == 0) for name, count in zip(few, rows, strict=True)
+        }
+        names.sort(key=lambda name: ranks.get(name, (True, True)))
+    return names
 
 
 def _queue(seen: Measures, now_ms: int) -> QueueSeen:

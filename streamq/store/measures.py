@@ -85,6 +85,12 @@ async def server_ms(at: Link) -> int:
     return int(seconds) * 1_000 + int(micros) // 1_000
 
 
+async def rows_of(at: Link) -> int:
+    """How many workers' rows a queue has, those that died lately among them."""
+    found: int = await ask(at, "HLEN", at.keys.names["workers"])
+    return found
+
+
 async def ages(at: Link, now_ms: int) -> Ages:
     """How old the oldest are."""
     used, delayed = await asyncio.gather(

@@ -16,6 +16,7 @@ from streamq.embedded import EmbeddedServer
 from streamq.errors import InvalidMetric
 from streamq.metrics import Exporter, Process, counter, gauge, known_metrics, metrics_text
 from streamq.metrics.bounds import SERIES_MAX
+from streamq.metrics.seen import QUEUES_MAX
 from streamq.scale import Scale, scale_of
 from streamq.store import measures, transitions
 from streamq.store.address import Address
@@ -268,6 +269,20 @@ async def test_a_hundred_thousand_invented_names_change_nothing(floor: Floor) ->
     await floor.queue.drain()
     while (await floor.queue.drain()).count:
         pass
+
+
+async def test_a_queue_with_workers_is_told_of_whatever_queues_are_invented(floor: Floor) -> None:
+    await floor.hire()
+    for n in range(QUEUES_MAX + 10):
+        await floor.app.queue(f"a{n:03}").add("x", None, create=True)
+
+    told = await _look(floor)
+
+    queues = told.labels("streamq_queue_workers", "queue")
+    assert QUEUE in queues
+    assert len(queues) <= QUEUES_MAX
+    shown = told.labels("streamq_jobs", "queue")
+    assert told.value("streamq_exporter_left_out", what="queues") == QUEUES_MAX + 11 - len(shown)
 
 
 async def test_names_that_somebody_writes_into_the_counters_change_little(floor: Floor) -> None:

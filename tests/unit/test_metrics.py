@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 
+import msgspec
 import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import (
@@ -280,10 +281,10 @@ def test_a_queue_that_somebody_works_on_goes_before_invented_ones() -> None:
     invented = [_queue({"added": 1}, name=f"a{n:03}") for n in range(200)]
     real = _queue({"added": 1}, name="zebra", workers=[_worker()])
 
-    told = shown(_seen(*invented, real), ())
+    told = shown(msgspec.structs.replace(_seen(*invented, real), queues_left_out=5), ())
 
     assert "zebra" in [queue.name for queue in told.queues]
-    assert told.left_out["queues"] == 201 - len(told.queues)
+    assert told.left_out["queues"] == 201 + 5 - len(told.queues)
 
 
 def test_errors_beyond_the_room_are_other_the_rarest_first() -> None:
