@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-EXTRAS := web metrics sentry otel fast processors push embedded dev
+EXTRAS := web users metrics sentry otel fast processors push embedded dev
 
 .PHONY: help setup dev test test-servers cron-check check gates fmt bench lock
 

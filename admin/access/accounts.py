@@ -10,6 +10,7 @@ import msgspec
 from admin.access.passwords import COST, Cost, Form, UnknownForm, cost_of, form_of
 from admin.access.table import Row, UsersTable
 from admin.policy import Role
+from admin.settings import ORIGIN
 from streamq.errors import InvalidSetting
 
 VARIABLE: Final = "ADMIN_USERS"
@@ -109,35 +110,32 @@ def _of_row(row: Row) -> Account:
 
 def _read(text: str) -> Iterator[Account]:
     names: set[str] = set()
-    for entry in re.split(r"[\s,]+", text.strip()):
-        if not entry:
-            continue
-        account = _account(entry)
-        name = account.name.casefold()
-        if name in names:
-            raise InvalidSetting(VARIABLE, "***", "environment", f"two users {account.name}.")
-        if len(names) >= USERS_MAX:
-            raise InvalidSetting(VARIABLE, "***", "environment", f"more than {USERS_MAX} users.")
-        names.add(name)
+    entries = [entry for entry in re.split(r"[\s,]+", text) if entry]
+    if len(entries) > USERS_MAX:
+        raise InvalidSetting(VARIABLE, "***", ORIGIN, f"more than {USERS_MAX} users.")
+    for number, entry in enumerate(entries, 1):
+        # By its number: what stands in the wrong place may be a password.
+        account = _account(entry, f"entry {number}")
+        if account.name.casefold() in names:
+            raise InvalidSetting(VARIABLE, "***", ORIGIN, f"entry {number} has a name once more.")
+        names.add(account.name.casefold())
         yield account
 
 
-def _account(entry: str) -> Account:
+def _account(entry: str, which: str) -> Account:
     name, _, rest = entry.partition(":")
     role, _, stored = rest.partition(":")
-    # What stands in the wrong place may be a password: no part of an entry is repeated.
     if not NAME.fullmatch(name):
-        raise InvalidSetting(VARIABLE, "***", "environment", f"a name is missing: {_HELP}")
+        raise InvalidSetting(VARIABLE, "***", ORIGIN, f"{which} has no name: {_HELP}")
     if role not in list(Role):
-        roles = ", ".join(Role)
-        why = f"the role of {name} is none of {roles}: {_HELP}"
-        raise InvalidSetting(VARIABLE, "***", "environment", why)
+        why = f"{which} has no role of {', '.join(Role)}: {_HELP}"
+        raise InvalidSetting(VARIABLE, "***", ORIGIN, why)
     try:
         form = form_of(stored)
     except UnknownForm as error:
-        why = f"the hash of {name} is {error}: {_HELP}"
-        raise InvalidSetting(VARIABLE, "***", "environment", why) from None
+        why = f"the hash of {which} is {error}: {_HELP}"
+        raise InvalidSetting(VARIABLE, "***", ORIGIN, why) from None
     if form is not Form.SCRYPT:
-        why = f"the hash of {name} is {form}, and here it is to be ours: {_HELP}"
-        raise InvalidSetting(VARIABLE, "***", "environment", why)
+        why = f"the hash of {which} is {form}, and here it is to be ours: {_HELP}"
+        raise InvalidSetting(VARIABLE, "***", ORIGIN, why)
     return Account(f"{_CONFIGURED}:{name.casefold()}", name, Role(role), stored)

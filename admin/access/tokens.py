@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from admin.policy import Role
+from admin.settings import ORIGIN
 from streamq import Port
 from streamq.errors import InvalidInput, InvalidSetting, OutOfRange
 from streamq.errors.wording import shown
@@ -41,7 +42,7 @@ _TOKEN: Final = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _STEM: Final = "token:"
 _USED: Final = "token-used:"
-_HELP: Final = "give NAME:ROLE:HASH:END, as `streamq token --config` prints it."
+_HELP: Final = "give NAME:ROLE:HASH:END, as `streamq token --entry` prints it."
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -234,34 +235,33 @@ def _kept(record: bytes) -> Kept | None:
 
 def _read(text: str) -> Iterator[Kept]:
     seen: set[str] = set()
-    for entry in re.split(r"[\s,]+", text.strip()):
-        if not entry:
-            continue
-        kept = _configured(entry)
+    entries = [entry for entry in re.split(r"[\s,]+", text) if entry]
+    if len(entries) > TOKENS_MAX:
+        raise InvalidSetting(VARIABLE, "***", ORIGIN, f"more than {TOKENS_MAX} tokens.")
+    for number, entry in enumerate(entries, 1):
+        # By its number: what stands in the wrong place may be a token.
+        kept = _entry(entry, f"entry {number}")
         if kept.digest in seen:
-            raise InvalidSetting(VARIABLE, "***", "environment", f"{kept.name} is there twice.")
-        if len(seen) >= TOKENS_MAX:
-            raise InvalidSetting(VARIABLE, "***", "environment", f"more than {TOKENS_MAX} tokens.")
+            raise InvalidSetting(VARIABLE, "***", ORIGIN, f"entry {number} is there once more.")
         seen.add(kept.digest)
         yield kept
 
 
-def _configured(entry: str) -> Kept:
-    # What stands in the wrong place may be a token: no part of an entry is repeated.
+def _entry(entry: str, which: str) -> Kept:
     name, _, rest = entry.partition(":")
-    if not NAME.fullmatch(name) or _TOKEN.fullmatch(name):
-        raise InvalidSetting(VARIABLE, "***", "environment", f"a name is missing: {_HELP}")
     role, _, rest = rest.partition(":")
     digest, _, end = rest.partition(":")
+    if not NAME.fullmatch(name):
+        raise InvalidSetting(VARIABLE, "***", ORIGIN, f"{which} has no name: {_HELP}")
     if role not in list(Role):
-        why = f"the role of {name} is none of {', '.join(Role)}: {_HELP}"
-        raise InvalidSetting(VARIABLE, "***", "environment", why)
+        why = f"{which} has no role of {', '.join(Role)}: {_HELP}"
+        raise InvalidSetting(VARIABLE, "***", ORIGIN, why)
     if not _DIGEST.fullmatch(digest):
-        why = f"{name} has no SHA-256 in hex, and a token itself does not belong there: {_HELP}"
-        raise InvalidSetting(VARIABLE, "***", "environment", why)
+        why = f"{which} has no SHA-256 in hex, and a token itself does not belong there: {_HELP}"
+        raise InvalidSetting(VARIABLE, "***", ORIGIN, why)
     try:
         ends = datetime.strptime(end, "%Y-%m-%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
-        why = f"the end of {name} is no time such as 2027-01-31T000000Z: {_HELP}"
-        raise InvalidSetting(VARIABLE, "***", "environment", why) from None
+        why = f"the end of {which} is no time such as 2027-01-31T000000Z: {_HELP}"
+        raise InvalidSetting(VARIABLE, "***", ORIGIN, why) from None
     return Kept(digest, name, Role(role), 0, int(ends.timestamp() * 1_000), configured=True)
