@@ -105,15 +105,20 @@ async def test_a_claim_that_is_found_after_stop_is_handed_back_unrun(
     floor: Floor, journal: Journal
 ) -> None:
     async with at_work(floor) as (hired, proxy):
+        runs = await floor.add("lasts")
+        await soon(lambda: bool(journal.ran), "it runs")
         proxy.drop_reply(STEP)
         held = proxy.hold_request(RESYNC)
         job = await floor.add("quick")
         await held.struck()
 
         hired.worker.stop()
-        await hired.leaves()
 
-        assert (journal.ran, floor.states()) == ([], {job: "waiting"})
+        await floor.reaches(job, JobState.WAITING)
+        journal.go_on.set()
+        await hired.leaves()
+        assert journal.ran == [(runs, 1)]
+        assert floor.states() == {runs: "completed", job: "waiting"}
 
 
 @pytest.mark.parametrize("when", ["while it runs", "when it has ended"])

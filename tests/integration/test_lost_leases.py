@@ -30,6 +30,7 @@ async def test_a_worker_declared_dead_ends_what_it_runs_and_begins_anew(
 
     # Its one slot is free for the second attempt only when the first one has ended.
     await soon(lambda: len(journal.ran) == 2, "it runs again")
+    assert journal.cancelled == [job]
     (after,) = hired.worker.ids
     assert after != before
     assert hired.worker.busy == 1
@@ -67,7 +68,8 @@ async def test_a_job_that_repair_took_away_and_gave_again_runs_once_at_a_time(
     await _take_away(floor, job)
 
     await soon(lambda: len(journal.ran) == 2, "it runs again")
-    await soon(lambda: hired.worker.busy == 1, "the first attempt has ended")
+    await soon(lambda: journal.cancelled == [job], "the first attempt is ended")
+    await soon(lambda: hired.worker.busy == 1, "and its slot is free")
     journal.go_on.set()
     await floor.reaches(job, JobState.COMPLETED)
     assert floor.stats()["completed"] == 1

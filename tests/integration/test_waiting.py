@@ -195,11 +195,16 @@ async def test_a_worker_holds_no_more_given_back_jobs_than_its_share(floor: Floo
 
 async def test_each_lane_takes_its_share_of_the_given_back_jobs(floor: Floor) -> None:
     lasting = Lasting(floor)
+    hired = await floor.hire(concurrency=40)
+    hired.worker.quiet()
     given_back = set(await _given_back(floor, lasting, 6))
+    first, other = hired.worker._lanes
+    first.quiet = other.quiet = False
 
-    await floor.hire(concurrency=40)
+    first.nudge()  # the other one is to be woken by the token that is left then
 
     await soon(lambda: len(given_back & lasting.running) == 4, "a tenth of each lane's slots")
+    assert [len(lane.running) for lane in (first, other)] == [2, 2]
     lasting.go_on.set()
     await floor.all_reach(JobState.COMPLETED, 6)
 

@@ -206,21 +206,24 @@ async def test_a_job_brings_its_own_terms(floor: Floor) -> None:
 
 async def test_records_past_the_budget_of_a_turn_are_fetched_and_run_whole(floor: Floor) -> None:
     lengths: list[int] = []
+    leases: list[int] = []
 
     @floor.job()
     async def measure(data: str) -> None:
         lengths.append(len(data))
 
     await floor.queue.pause()
-    for _ in range(10):
+    for _ in range(30):
         await floor.add("measure", "x" * 200_000)
     hired = await floor.hire(concurrency=10)
+    hired.at_each_turn(lambda: leases.append(floor.leases()))
 
     await floor.queue.resume()
 
-    await floor.all_reach(JobState.COMPLETED, 10)
-    assert lengths == [200_000] * 10
+    await floor.all_reach(JobState.COMPLETED, 30)
+    assert lengths == [200_000] * 30
     assert hired.worker.busy == 0
+    assert max(leases) == 10  # those that are fetched hold their slots
 
 
 async def test_a_record_that_cannot_be_fetched_goes_back_unrun(floor: Floor) -> None:

@@ -15,6 +15,7 @@ class Journal:
 
     def __init__(self, floor: Floor) -> None:
         self.ran: list[tuple[JobId, int]] = []
+        self.cancelled: list[JobId] = []
         self.go_on = asyncio.Event()
 
         @floor.job()
@@ -26,7 +27,11 @@ class Journal:
         async def lasts(data: object, job: Context) -> str:
             self.ran.append((job.id, job.attempt))
             job.log("it begins")
-            await self.go_on.wait()
+            try:
+                await self.go_on.wait()
+            except asyncio.CancelledError:
+                self.cancelled.append(job.id)
+                raise
             job.log("it ends")
             return "done"
 

@@ -28,6 +28,7 @@ from streamq.embedded import EmbeddedServer
 from streamq.embedded.wire import Address as Upstream
 from streamq.errors import StoreError
 from streamq.job import JobId
+from streamq.run.lane import Lane
 from streamq.run.worker import Worker
 from streamq.settings import Settings
 from streamq.store import transitions
@@ -73,6 +74,17 @@ class Hired:
         self.worker = worker
         self.redis = redis
         self.run = asyncio.create_task(worker.run())
+
+    def at_each_turn(self, act: Callable[[], None]) -> None:
+        """Acts when a turn has come back and its claims have begun."""
+        for lane in self.worker._lanes:
+            on_turn = lane._on_turn
+
+            def turned(lane: Lane, on_turn: Callable[[Lane], None] = on_turn) -> None:
+                act()
+                on_turn(lane)
+
+            lane._on_turn = turned
 
     async def leaves(self, *, limit_s: float = LIMIT_S) -> None:
         """It claims nothing more, and ends when what runs has ended."""
@@ -231,6 +243,12 @@ class Floor:
 
     def stats(self) -> Mapping[str, int]:
         return {f.decode(): int(n) for f, n in self.dump().hashes["stats"].items()}
+
+    def leases(self) -> int:
+        """How many jobs are active."""
+        count = self.raw.hlen(self.keys.names["leases"])
+        assert isinstance(count, int)
+        return count
 
     def redis_ms(self) -> int:
         """Redis's own time."""
