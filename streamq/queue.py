@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final, TypeVar, Unpack
 
-from streamq import blocking
+from streamq import blocking, sentry
 from streamq.added import Added, Timeout, seconds_of, unpacked
 from streamq.adding import AddOptions, NewJob, Terms, checked_id, sealed, terms_of
 from streamq.errors import UnknownJobName, UnknownQueue
@@ -159,6 +159,15 @@ class Queue(Operations):
                 Added(job.id, was, name, home, at_ms=None, kind=kind)
                 for job, was in zip(jobs, existed, strict=True)
             ]
+        if not sentry.active() or not jobs:
+            return await self._sent(jobs, labels, kind)
+        with sentry.publishing(name, jobs) as traced:
+            return await self._sent(traced, labels, kind)
+
+    async def _sent(
+        self, jobs: Sequence[SealedJob], labels: Sequence[str], kind: type[R]
+    ) -> list[Added[R]]:
+        home, name = self.home, self.name
         producer = home.session().producer(name)
         added: list[Added[R]] = []
         # With a moved clock the times of scripts are not those of the events.

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from streamq import sentry
 from streamq.app import App
 from streamq.errors import StreamqError, UnknownQueue
 from streamq.run.heart import Heart
@@ -80,12 +81,15 @@ class Child:
             self._app = app = load_app(self._setup.app)
             self._settings = self._read_settings()
             app.configure(self._settings)
+            sentry.start(self._settings, app.build)
             queues = self._queues_of(app)
         except StreamqError as error:
             self._pipe.send(Failed(error.exit_code, error.cli_text))
             return error.exit_code
         # Never closed: that would wait for threads which handlers may never end.
-        return asyncio.Runner(loop_factory=_fast_loop()).run(self._live(app, queues))
+        code = asyncio.Runner(loop_factory=_fast_loop()).run(self._live(app, queues))
+        sentry.flush()
+        return code
 
     async def _live(self, app: App, queues: dict[str, int]) -> int:
         loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
+from streamq import sentry
 from streamq.app import App
 from streamq.clock import REAL, Clock
 from streamq.errors import LayoutNewer, OutcomeUnknown, StoreError
@@ -94,6 +95,11 @@ class Worker:
             now_ms=self._lanes[0].now_ms,
             known_elsewhere=self._known_elsewhere,
         )
+        self._call = self._executor.call
+        if sentry.active():
+            from streamq.run.reports import Reports
+
+            self._call = Reports(self._executor.call).call
         self._note_at = math.inf
         self._initialized = False
         self._over = False
@@ -316,7 +322,7 @@ class Worker:
         told = log.isEnabledFor(logging.INFO)
         if told:
             tell_begin(self.queue, job)
-        outcome = await self._executor.call(attempt)
+        outcome = await self._call(attempt)
         if self._over:
             return
         if attempt.thread is not None and not attempt.thread.done():
