@@ -24,8 +24,8 @@ async def same_origin(request: Request, row: Row, who: Who | None) -> None:
     """
     if row.method is Method.GET:  # changes nothing: see Row
         return
-    if who is not None and who.via is not Via.SESSION:
-        return
+    if row.needs is not Open.ANYONE and (who is None or who.via is not Via.SESSION):
+        return  # a program, or a stranger, who is sent away all the same
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         if site == "same-origin":

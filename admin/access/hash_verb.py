@@ -1,6 +1,7 @@
 """What `streamq hash-password` does: a password as the configuration keeps it."""
 
 import getpass
+import hmac
 import sys
 from argparse import Namespace
 from typing import Final
@@ -34,7 +35,8 @@ def run(args: Namespace, console: Console) -> int:
 
 def _asked() -> str:
     password = getpass.getpass("Password: ")
-    if getpass.getpass("Again: ") != password:
+    again = getpass.getpass("Again: ")
+    if not hmac.compare_digest(again.encode(), password.encode()):
         raise InvalidInput("That was not the same twice.")
     return password
 
