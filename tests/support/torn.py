@@ -195,6 +195,12 @@ class Aftermath:
             for job in self.dump.zsets[state]
             if job in self.dump.jobs and whole.get(job.decode(), state) == state
         }
+        # Had ended before, and the whole call does not make it wait: it may go, and not come back.
+        self.settled |= {
+            job: state
+            for job, state in before.items()
+            if state in invariants.ENDED and whole.get(job, state) == state
+        }
 
     def expect_leases_last(self) -> None:
         for entry in self.dump.entries if self.case.leases_last else ():
@@ -241,7 +247,7 @@ class Aftermath:
             assert job in now, f"{self.what}, {how}: {job} is lost"
         for job, state in now.items():
             allowed = {self.before.get(job), self.whole.get(job), "waiting"}
-            if job in self.settled or job in self.gone:
+            if job in self.settled.keys() | self.gone:
                 allowed = {self.settled.get(job)}
             assert state in allowed, f"{self.what}, {how}: {job} is {state}, not {allowed}"
         return now
