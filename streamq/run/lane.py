@@ -31,6 +31,8 @@ from streamq.run.outbox import Outbox
 from streamq.settings import JobDefaults
 from streamq.stats import tally
 from streamq.store import transitions
+from streamq.store.batch import read_turn
+from streamq.store.client import Arg, Reply
 from streamq.store.mending import repair_queue
 from streamq.store.replies import Turn
 from streamq.store.scripts import Link
@@ -41,6 +43,7 @@ RECHECKS_MAX = 20  # of one turn: each takes at least one outcome out of it
 PAUSE_MIN_S = 0.05  # after a turn that Redis could not take
 PAUSE_MAX_S = 2.0
 NOTES_EVERY_S = 0.8  # what running jobs said is handed in after this, and in Redis within 1 s
+AHEAD_LIMIT_S = 0.5  # a turn that came before ours was answered before ours
 SHY_S = 5.0  # see docs/design.md, "Waiting"
 NO_TIMER_S = 3600.0  # a lane that does not sleep for its worker is nudged when there is work
 ALONE_LOOK_S = 0.5  # nothing wakes the suspects' process; it lives for ALONE_IDLE_S without one
@@ -84,9 +87,14 @@ class Lane:
         self._generation: int | None = None
         self._outbox = Outbox()
         self._nudged = asyncio.Event()
+        self.rests = asyncio.Event()
+        """Set while it sleeps with nothing in hand: what its next turn will be is certain."""
         self._loop = asyncio.get_running_loop()
         self._shy_until = 0.0
         self._notes_due = False
+        self._ahead: asyncio.Future[Reply] | None = None  # the turn sent ahead of a token
+        self._ahead_number = 0
+        self._ahead_slots = 0
         self._alone_since = clock.monotonic()
         self._offset_ms = 0.0  # Redis's clock less ours
         self._lost = 0
@@ -115,6 +123,7 @@ class Lane:
     def nudge(self) -> None:
         """Ends the lane's sleep: there is a reason for a turn."""
         self._nudged.set()
+        self.rests.clear()
 
     def begin(self, claim: Claim) -> None:
         """A claim to its attempt; or back at once, if it came after `stop`."""
@@ -128,12 +137,12 @@ class Lane:
     def settle(self, outcome: Outcome) -> None:
         """Takes an outcome for the next turn."""
         self._outbox.put(outcome)
-        self._nudged.set()
+        self.nudge()
 
     def freed(self, thread: asyncio.Future[object]) -> None:
         """A thread that outlived its attempt has ended: its slot is free."""
         self.stuck.discard(thread)
-        self._nudged.set()
+        self.nudge()
 
     def said(self) -> None:
         """A running job said something, on whatever thread: it reaches Redis within a second."""
@@ -143,7 +152,7 @@ class Lane:
     def _note_due(self) -> None:
         if not self._notes_due:
             self._notes_due = True
-            self._loop.call_later(NOTES_EVERY_S, self._nudged.set)
+            self._loop.call_later(NOTES_EVERY_S, self.nudge)
 
     def shy(self) -> None:
         """A name was handed back that another worker knows: leave it to that one for a while."""
@@ -205,10 +214,13 @@ class Lane:
             seconds = ALONE_LOOK_S
         elif not self.waits:
             seconds = NO_TIMER_S
-        timer = self._loop.call_later(seconds, self._nudged.set)
+        timer = self._loop.call_later(seconds, self.nudge)
+        if self.idle:
+            self.rests.set()
         try:
             await self._nudged.wait()
         finally:
+            self.rests.clear()
             timer.cancel()
 
     def _alone_for_long(self) -> None:
@@ -250,19 +262,91 @@ class Lane:
     async def _step(self) -> int:
         """Hands in what there is, asks for what is free. Outcomes go only when they are taken."""
         self._notes_due = False
+        turn = await self._came_ahead() if self._ahead is not None and self._ahead.done() else None
+        if turn is not None:
+            return self._turned(turn)
         self._outbox.take(self.running.values())
         try:
             turn = await self._settled()
-        except BaseException:
+        except BaseException as error:
             self._outbox.put_back(self.running)
+            if isinstance(error, StaleTurn) and (late := await self._came_ahead()) is not None:
+                # The step that was sent ahead came first; what is to be settled comes next.
+                self._turned(late)
+                return 0
             raise
         self._outbox.taken()
+        return self._turned(turn)
+
+    def _turned(self, turn: Turn) -> int:
+        """A turn came back: its claims begin. When to look again, in ms."""
         self._offset_ms = turn.now_ms - self._clock.monotonic() * 1000
         self.turned_at = self._clock.monotonic()
         for claim in turn.claims if not turn.flagged else _marked(turn):
             self.begin(claim)
         self._on_turn(self)
         return 0 if self._outbox else turn.look_again_ms
+
+    def send_ahead(self) -> tuple[Arg, ...] | None:
+        """The command of the next turn, to stand behind the blocking pop of an idle worker.
+
+        So a job that comes is claimed the moment the token is popped, without another round trip.
+        Any turn of ours that is sent meanwhile makes it stale. None: what the next turn will be is
+        not certain. Its reply goes to `hear_ahead`.
+        """
+        untaken = self._ahead is not None and self._ahead.done()
+        certain = (
+            self.rests.is_set()
+            and not untaken  # the reply to the last one is to come first
+            and not self._lost
+            and self._clock.now_ms() is None
+            and self._clock.monotonic() >= self._shy_until
+            and self._generation is not None
+            and self._link.wire.lives(self._generation)
+        )
+        if not certain or not self.free_slots or not self.waits:
+            return None
+        defaults = self._config.defaults
+        self._ahead, self._ahead_number = self._loop.create_future(), self._turn + 1
+        self._ahead_slots = self.free_slots
+        return transitions.step_ahead(
+            self._link.keys,
+            self.id,
+            self._ahead_number,
+            slots=self._ahead_slots,
+            share=self._share(),
+            keep_completed=defaults.keep_completed.count,
+            keep_failed=defaults.keep_failed.count,
+        )
+
+    def hear_ahead(self, reply: Reply) -> None:
+        """What became of the turn that was sent ahead: a reply, or the StoreError it came to."""
+        if self._ahead is not None and not self._ahead.done():
+            self._ahead.set_result(reply)
+        self.nudge()
+
+    async def _came_ahead(self) -> Turn | None:
+        """The turn that was sent ahead, if it is the one that Redis took; waits for its reply.
+
+        Raises OutcomeUnknown if it may have been taken and its reply is lost, and ScriptFault.
+        """
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or self._ahead_number != self._turn + 1:
+            return None
+        try:
+            async with asyncio.timeout(AHEAD_LIMIT_S):
+                reply = await ahead
+        except TimeoutError as error:
+            raise OutcomeUnknown("step sent ahead", "time-out") from error
+        if isinstance(reply, OutcomeUnknown | ScriptFault):
+            raise reply  # a part of it may have been done
+        if isinstance(reply, StoreError):
+            return None  # stale, or refused: nothing was done
+        self._turn = self._ahead_number
+        turn = read_turn(reply, self.id)
+        self.hungry = len(turn.claims) < self._ahead_slots
+        self.filled = not self.hungry
+        return turn
 
     async def _settled(self) -> Turn:
         """The turn, taken: what Redis refuses of the batch is left out, and it is sent again."""
@@ -311,6 +395,7 @@ class Lane:
 
     async def _until_registered(self) -> None:
         """A live row under an id of our own; waits as long as Redis is away, unless stopping."""
+        self._ahead = None  # of the id before
         pause_s = PAUSE_MIN_S
         defaults = self._config.defaults
         rate = defaults.rate

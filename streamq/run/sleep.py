@@ -8,16 +8,19 @@ import asyncio
 import logging
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from streamq.clock import Clock
-from streamq.errors import StoreError
+from streamq.errors import NotApplied, OutcomeUnknown, StoreError
 from streamq.run.lane import Lane
 from streamq.store.address import Address
-from streamq.store.client import BLOCK_MARGIN_S, ErrorReply, Wire
+from streamq.store.client import BLOCK_MARGIN_S, Arg, ErrorReply, Wire
 from streamq.store.keys import Keys
+from streamq.store.scripts import named
 
 SLEEP_MAX_S: Final = 60.0  # of one pop; no more than the timer's longest time
+REST_LIMIT_S: Final = 0.003
 PAUSE_S: Final = 1.0  # before a pop that follows two in a row that Redis did not take
 
 log = logging.getLogger("streamq.worker")
@@ -64,6 +67,7 @@ class Sleep:
             while True:
                 await self._may_pop.wait()
                 self._may_pop.clear()
+                await self._rest()
                 try:
                     token = await self._pop()
                 except StoreError as error:
@@ -85,16 +89,39 @@ class Sleep:
 
     async def _pop(self) -> bytes | None:
         """The list that a token came from; None if none came."""
-        lists = [self._wake]
+        lists: list[Arg] = [self._wake]
         if self._takes_given_back() is not None:
             lists.append(self._wake_given_back)
-        token = await self._wire.call(
-            f"sleep of queue {self._queue}",
-            ["BLPOP", *lists, int(SLEEP_MAX_S)],
-            timeout_s=SLEEP_MAX_S + BLOCK_MARGIN_S,
-        )
+        lane, commands = self._sleeper, [("BLPOP", *lists, int(SLEEP_MAX_S))]
+        ahead = lane.send_ahead()
+        if ahead is not None:
+            commands.append(ahead)
+        what = f"sleep of queue {self._queue}"
+        try:
+            token, *turn = await self._wire.exchange(
+                what, commands, timeout_s=SLEEP_MAX_S + BLOCK_MARGIN_S
+            )
+        except BaseException as error:
+            if ahead is not None:
+                sent = isinstance(error, OutcomeUnknown | asyncio.CancelledError)
+                why = OutcomeUnknown(what, str(error)) if sent else NotApplied(what, "unsent")
+                lane.hear_ahead(why)
+            raise
+        if turn:
+            reply = turn[0]
+            if isinstance(reply, ErrorReply):
+                reply = named(self._queue, "step", reply)
+            lane.hear_ahead(reply)
+        if isinstance(token, StoreError):
+            raise token
         popped: bytes | None = None if token is None else token[0]
         return popped
+
+    async def _rest(self) -> None:
+        """Lets what just began end: an idle lane can send its next turn ahead of the token."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REST_LIMIT_S):
+                await self._sleeper.rests.wait()
 
     def _takes_given_back(self) -> Lane | None:
         """A lane with free slots whose share of the given-back jobs is not used up."""

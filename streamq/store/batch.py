@@ -21,8 +21,8 @@ from streamq.job import (
     WorkerId,
     pack_run,
 )
-from streamq.store.client import Arg
-from streamq.store.replies import Note
+from streamq.store.client import Arg, Reply
+from streamq.store.replies import Note, Turn
 
 RESULT_TOLD_BYTES = 1_024  # up to this a result rides in the event: who waits need not fetch it
 
@@ -141,3 +141,52 @@ def read_claims(
                 now_ms,
             )
         )
+
+
+def now_arg(now_ms: int | None) -> Arg:
+    """The time that a script is told; empty: Redis's own."""
+    return "" if now_ms is None else now_ms
+
+
+def step_args(
+    worker: WorkerId,
+    turn: int,
+    slots: int,
+    share: int,
+    waits: bool,
+    shy: bool,
+    alone: bool,
+    keep_completed: int | None,
+    keep_failed: int | None,
+    now_ms: int | None,
+) -> list[Arg]:
+    """The named arguments of `step`, in its header's order."""
+    flags = ("w" if waits else "") + ("s" if shy else "")
+    return [
+        now_arg(now_ms),
+        worker,
+        turn,
+        slots,
+        share,
+        ";" if alone else "",
+        flags,
+        "" if keep_completed is None else keep_completed,
+        "" if keep_failed is None else keep_failed,
+    ]
+
+
+def read_turn(reply: Reply, worker: WorkerId) -> Turn:
+    """What `step` answered, when it took the batch."""
+    now, fence = int(reply[1]), int(reply[2])
+    claims: list[Claim] = []
+    for i in range(5, len(reply), 3):
+        read_claims(claims, reply[i : i + 3], fence, worker, now)
+    return Turn(now, reply[3], claims, flags_of(reply[4]))
+
+
+def ids_of(values: Sequence[bytes]) -> list[JobId]:
+    return [JobId(v.decode()) for v in values]
+
+
+def flags_of(values: Sequence[bytes]) -> dict[JobId, str]:
+    return {JobId(i.decode()): f.decode() for i, f in zip(values[::2], values[1::2], strict=True)}

@@ -172,8 +172,33 @@ class Wire:
         `generation` is given and is not the connection's; and what `open` raises. Cancelled: the
         connection is dropped, so that no other caller is handed the reply.
         """
+        (reply,) = await self.exchange(what, (command,), timeout_s=timeout_s, generation=generation)
+        if isinstance(reply, StoreError):
+            raise reply
+        return reply
+
+    def lives(self, generation: int) -> bool:
+        """Whether the connection of that generation is there, as far as is known."""
+        return self._usable() is not None and self.generation == generation
+
+    async def exchange(
+        self,
+        what: str,
+        commands: Sequence[Sequence[Arg]],
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
+        generation: int | None = None,
+    ) -> list[Reply]:
+        """Sends commands in one go; the reply of each, or the StoreError that it came to.
+
+        One behind a blocking command is carried out by Redis the moment that one is over, without
+        another round trip. Raises what `call` raises, but for error replies.
+        """
         # Before anything else: what cannot be sent (half a surrogate pair) disturbs nobody.
-        packed = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # its stub names one
+        packed = [
+            hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # its stub names one
+            for command in commands
+        ]
         connection = self._usable()
         if connection is None:
             await self.open()
@@ -185,14 +210,12 @@ class Wire:
         self._last = mine
         try:
             async with asyncio.timeout(timeout_s if timeout_s < math.inf else None):
-                await connection.send_packed_command([packed], check_health=False)
+                await connection.send_packed_command(packed, check_health=False)
                 if before is not None and not before.done():
                     await before
                 if connection is not self._connection:
                     raise OutcomeUnknown(what, "the connection was dropped")
-                return await connection.read_response(disable_decoding=True)
-        except (ResponseError, BusyLoadingError, AuthenticationError) as error:
-            raise self._refused(what, error, connection) from error
+                return [await self._reply(what, connection) for _ in commands]
         except (RedisError, OSError, TimeoutError) as error:
             self._drop(connection)
             raise OutcomeUnknown(what, _plain_reason(str(error) or "time-out")) from error
@@ -202,6 +225,14 @@ class Wire:
         finally:
             if not mine.done():
                 mine.set_result(None)
+
+    async def _reply(self, what: str, connection: AnyConnection) -> Reply:
+        try:
+            return await connection.read_response(disable_decoding=True)
+        except (ResponseError, BusyLoadingError, AuthenticationError) as error:
+            refused = self._refused(what, error, connection)
+            refused.__cause__ = error
+            return refused
 
     def _refused(self, what: str, error: RedisError, connection: AnyConnection) -> StoreError:
         """An error reply as ours."""

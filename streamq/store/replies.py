@@ -67,28 +67,40 @@ class Beaten(msgspec.Struct, frozen=True):
 
 
 class ScheduleState(msgspec.Struct, frozen=True):
-    """Where a schedule is: slots up to `last_slot_ms` are seen to; `last_id` is its newest job."""
+    """Where a schedule is: slots up to `last_slot_ms` are seen to; `last_id` is its newest job.
+
+    `missed`: slots that added no job, by the misfire or the overlap policy. `owed_ms`: a slot that
+    adds its job once the one before it has ended.
+    """
 
     last_slot_ms: int
     fired: int
     missed: int
     paused: bool
     last_id: JobId | None
+    owed_ms: int | None = None
 
 
 def schedule_state(value: bytes) -> ScheduleState:
     """A value of `schedules`."""
-    last, fired, missed, paused, job = value.decode().split(" ", 4)
+    last, fired, missed, paused, _, owed, job = value.decode().split(" ")
     return ScheduleState(
-        int(last), int(fired), int(missed), paused == "1", None if job == "-" else JobId(job)
+        int(last),
+        int(fired),
+        int(missed),
+        paused == "1",
+        None if job == "-" else JobId(job),
+        int(owed) or None,
     )
 
 
 class SlotReply(msgspec.Struct, frozen=True):
-    """The reply of `slot`: absent, paused, wait, lost or fired, and which slots added a job."""
+    """The reply of `slot`: absent, wait, early, behind, paused or fired; where the schedule is now
+    (None: absent); and the positions of the slots that added a job."""
 
     now_ms: int
     word: str
+    state: ScheduleState | None
     fired: frozenset[int]
 
 

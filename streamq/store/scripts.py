@@ -12,7 +12,7 @@ from importlib.resources import files
 
 import msgspec
 
-from streamq.errors import NotApplied, ScriptFault, refusal
+from streamq.errors import NotApplied, ScriptFault, StoreError, refusal
 from streamq.job import LINES
 from streamq.store.client import CALL_TIMEOUT_S, Arg, ErrorReply, Redis, Reply, Wire
 from streamq.store.keys import LAYOUT, Keys
@@ -104,22 +104,25 @@ async def run(
     Raises the error class of the script's own word, ScriptFault for any other error, and what
     `Wire.call` raises.
     """
-    prepared = _prepared.get((name, at.keys.prefix, at.queue))
-    if prepared is None:
-        prepared = _prepared[name, at.keys.prefix, at.queue] = _fixed_part(name, at.keys)
-    command = (*prepared, *args)
+    command = command_of(at.keys, name, args)
     what = f"{name} of queue {at.queue}"
     for _ in range(RELOADS_MAX + 1):
         try:
             return await at.wire.call(what, command, timeout_s=timeout_s, generation=generation)
         except ErrorReply as error:
-            if error.word == "NOPERM":  # to call scripts at all, or with these keys
-                raise NotApplied(what, error.word, error.detail) from error
             if error.word != "NOSCRIPT":
-                raise _named(at.queue, name, error.text) from error
+                raise named(at.queue, name, error) from error
         # Not there: a restart, a fail-over or SCRIPT FLUSH. NOSCRIPT means that nothing was done.
         await at.wire.call(what, ("SCRIPT", "LOAD", script(name).source), generation=generation)
     raise NotApplied(what, "NOSCRIPT", "the script is flushed as fast as it is loaded")
+
+
+def command_of(keys: Keys, name: str, args: Sequence[Arg]) -> tuple[Arg, ...]:
+    """The command that runs a script, where it is loaded."""
+    prepared = _prepared.get((name, keys.prefix, keys.queue))
+    if prepared is None:
+        prepared = _prepared[name, keys.prefix, keys.queue] = _fixed_part(name, keys)
+    return (*prepared, *args)
 
 
 def _fixed_part(name: str, keys: Keys) -> tuple[bytes, ...]:
@@ -130,7 +133,12 @@ def _fixed_part(name: str, keys: Keys) -> tuple[bytes, ...]:
     return (b"EVALSHA", wanted.sha, b"%d" % len(found), *found)
 
 
-def _named(queue: str, name: str, text: str) -> Exception:
+def named(queue: str, name: str, error: ErrorReply) -> StoreError:
+    """A script's error reply as the class of its own word, or as a fault of the script."""
+    text = error.text
+    # Not loaded; or not allowed, to call scripts at all or with these keys.
+    if error.word in ("NOSCRIPT", "NOPERM"):
+        return NotApplied(f"{name} of queue {queue}", error.word, error.detail)
     own = refusal(queue, text)
     if own is not None:
         return own

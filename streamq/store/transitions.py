@@ -20,8 +20,9 @@ from streamq.job import (
     pack,
     pack_run,
 )
-from streamq.store.batch import read_claims, step_sections
+from streamq.store.batch import flags_of, ids_of, now_arg, read_turn, step_args, step_sections
 from streamq.store.client import Arg
+from streamq.store.keys import Keys
 from streamq.store.replies import (
     AddReply,
     Beaten,
@@ -38,7 +39,7 @@ from streamq.store.replies import (
     Verdict,
     schedule_state,
 )
-from streamq.store.scripts import Link, run
+from streamq.store.scripts import Link, command_of, run
 
 ITEMS_MAX = 1_000  # in one call
 OUTCOMES_MAX = 200  # in one step
@@ -48,12 +49,6 @@ FEW_MAX = 200  # items of a call that searches for each
 RESULT_TOLD_BYTES = (
     1_024  # a result up to this rides in the event, so that who waits need not fetch it
 )
-
-_NOW = ""  # Redis's own time
-
-
-def _now(now_ms: int | None) -> Arg:
-    return _NOW if now_ms is None else now_ms
 
 
 async def register(
@@ -72,7 +67,7 @@ async def register(
     """
     limit = "" if max_active is None else max_active
     window = "" if rate is None else f"{rate[0]}/{rate[1]}"
-    return int(await run(at, "register", [_now(now_ms), worker, kind, row, limit, window]))
+    return int(await run(at, "register", [now_arg(now_ms), worker, kind, row, limit, window]))
 
 
 def _place(job: NewJob) -> str:
@@ -96,7 +91,7 @@ async def add(
     reply, with the same number, is answered and not applied. Raises StoreFull.
     """
     assert len(jobs) == len(labels) <= ITEMS_MAX
-    args: list[Arg] = [_now(now_ms), producer, number, len(jobs)]
+    args: list[Arg] = [now_arg(now_ms), producer, number, len(jobs)]
     args += [job.id for job in jobs]
     args += [pack(job) for job in jobs]
     args += [_place(job) for job in jobs]
@@ -132,36 +127,36 @@ async def step(
     given back; `waits`: this worker will sleep if its slots are not filled; `counters` hold for
     these outcomes. Raises Gone, StaleTurn, ConnectionChanged.
     """
-    assert len(outcomes) <= OUTCOMES_MAX and slots <= SLOTS_MAX
-    flags = ("w" if waits else "") + ("s" if shy else "")
-    args: list[Arg] = [
-        _now(now_ms),
-        worker,
-        turn,
-        slots,
-        share,
-        ";" if alone else "",
-        flags,
-        "" if keep_completed is None else keep_completed,
-        "" if keep_failed is None else keep_failed,
-    ]
+    assert len(outcomes) <= OUTCOMES_MAX
+    args = step_args(
+        worker, turn, slots, share, waits, shy, alone, keep_completed, keep_failed, now_ms
+    )
     args += step_sections(outcomes, notes, honoured, counters or {})
     reply = await run(at, "step", args, generation=generation)
     if reply[0] == b"recheck":
-        return Recheck(frozenset(_ids(reply[1])), _flags(reply[2]))
-    now, fence = int(reply[1]), int(reply[2])
-    claims: list[Claim] = []
-    for i in range(5, len(reply), 3):
-        read_claims(claims, reply[i : i + 3], fence, worker, now)
-    return Turn(now, reply[3], claims, _flags(reply[4]))
+        return Recheck(frozenset(ids_of(reply[1])), flags_of(reply[2]))
+    return read_turn(reply, worker)
 
 
-def _ids(values: Sequence[bytes]) -> list[JobId]:
-    return [JobId(v.decode()) for v in values]
+def step_ahead(
+    keys: Keys,
+    worker: WorkerId,
+    turn: int,
+    *,
+    slots: int,
+    share: int,
+    keep_completed: int | None,
+    keep_failed: int | None,
+) -> tuple[Arg, ...]:
+    """The command of an empty `step` of a waiting worker, to stand behind its blocking pop.
 
-
-def _flags(values: Sequence[bytes]) -> dict[JobId, str]:
-    return {JobId(i.decode()): f.decode() for i, f in zip(values[::2], values[1::2], strict=True)}
+    Its reply is `read_turn`'s, or an error reply. A `step` of the same number that comes first
+    makes it stale: then it does nothing.
+    """
+    args = step_args(
+        worker, turn, slots, share, True, False, False, keep_completed, keep_failed, None
+    )
+    return command_of(keys, "step", [*args, *step_sections((), (), (), {})])
 
 
 async def resync(
@@ -178,7 +173,7 @@ async def resync(
     `turn` + 1 is heard. Raises Gone, and StaleTurn if `turn` is not above the stored number.
     """
     generation = await at.wire.open()
-    args: list[Arg] = [_now(now_ms), worker, turn, len(held)]
+    args: list[Arg] = [now_arg(now_ms), worker, turn, len(held)]
     args += [c.id for c in held]
     args += [c.lease for c in held]
     reply = await run(at, "resync", args, generation=generation)
@@ -199,7 +194,7 @@ async def resync(
                 reply[0],
             )
         )
-    return Resynced(reply[0], frozenset(_ids(reply[1])), claims), generation
+    return Resynced(reply[0], frozenset(ids_of(reply[1])), claims), generation
 
 
 async def beat(
@@ -218,7 +213,7 @@ async def beat(
     """
     assert len(workers) <= WORKERS_MAX
     args: list[Arg] = [
-        _now(now_ms),
+        now_arg(now_ms),
         lease_ms,
         "" if keep_completed_ms is None else keep_completed_ms,
         "" if keep_failed_ms is None else keep_failed_ms,
@@ -230,7 +225,7 @@ async def beat(
     return Beaten(
         now,
         frozenset(WorkerId(w.decode()) for w in gone),
-        _flags(flagged),
+        flags_of(flagged),
         tuple(Chore(c[0].decode(), tuple(a.decode() for a in c[1:])) for c in chores),
     )
 
@@ -253,7 +248,7 @@ async def reap(
     """
     assert len(verdicts) <= FEW_MAX
     args: list[Arg] = [
-        _now(now_ms),
+        now_arg(now_ms),
         worker,
         lease_ms,
         int(seen),
@@ -269,7 +264,7 @@ async def reap(
     for i in range(3, len(reply), 6):
         job, lease, line, entry, found, why = reply[i : i + 6]
         doomed.append(Doomed(JobId(job.decode()), lease, line, entry, found, why.decode()))
-    return Reaped(reply[0], reply[1].decode(), tuple(_ids(reply[2])), tuple(doomed))
+    return Reaped(reply[0], reply[1].decode(), tuple(ids_of(reply[2])), tuple(doomed))
 
 
 async def retry(
@@ -277,7 +272,7 @@ async def retry(
 ) -> list[bool]:
     """Failed jobs wait again with fresh attempts; for each, whether it was failed."""
     assert len(ids) == len(lines) <= ITEMS_MAX
-    reply = await run(at, "retry", [_now(now_ms), len(ids), *ids, *lines])
+    reply = await run(at, "retry", [now_arg(now_ms), len(ids), *ids, *lines])
     return [bool(done) for done in reply[1:]]
 
 
@@ -286,14 +281,14 @@ async def unpark(
 ) -> list[bool]:
     """Parked jobs wait again; for each, whether it was parked."""
     assert len(ids) == len(lines) <= ITEMS_MAX
-    reply = await run(at, "unpark", [_now(now_ms), len(ids), *ids, *lines])
+    reply = await run(at, "unpark", [now_arg(now_ms), len(ids), *ids, *lines])
     return [bool(done) for done in reply[1:]]
 
 
 async def promote(at: Link, ids: Sequence[JobId], *, now_ms: int | None = None) -> list[bool]:
     """Delayed jobs wait at once; for each, whether it was delayed."""
     assert len(ids) <= FEW_MAX
-    reply = await run(at, "promote", [_now(now_ms), len(ids), *ids])
+    reply = await run(at, "promote", [now_arg(now_ms), len(ids), *ids])
     return [bool(done) for done in reply[1:]]
 
 
@@ -312,7 +307,7 @@ async def cancel(
     its run is not `run_before` any more.
     """
     keep = "" if keep_failed is None else keep_failed
-    args: list[Arg] = [_now(now_ms), job, run_before or b"", pack_run(run_after), keep]
+    args: list[Arg] = [now_arg(now_ms), job, run_before or b"", pack_run(run_after), keep]
     reply = await run(at, "cancel", [*args, at.keys.cancels_channel])
     return str(reply[1].decode())
 
@@ -330,14 +325,14 @@ async def change(
 
     `due_ms` None keeps the time, 0 is now. Raises WrongState, and CallAgain if the record changed.
     """
-    args: list[Arg] = [_now(now_ms), job, before, pack(after), after.line]
+    args: list[Arg] = [now_arg(now_ms), job, before, pack(after), after.line]
     return int(await run(at, "change", [*args, "" if due_ms is None else due_ms]))
 
 
 async def remove(at: Link, ids: Sequence[JobId], *, now_ms: int | None = None) -> list[str]:
     """For each job: removed, flagged (it runs, and goes when it settles) or absent."""
     assert len(ids) <= FEW_MAX
-    reply = await run(at, "remove", [_now(now_ms), at.keys.cancels_channel, len(ids), *ids])
+    reply = await run(at, "remove", [now_arg(now_ms), at.keys.cancels_channel, len(ids), *ids])
     return [word.decode() for word in reply[1:]]
 
 
@@ -356,7 +351,7 @@ async def clean(
     while the clock's jumps are settling.
     """
     lease = "" if lease_ms is None else lease_ms
-    args: list[Arg] = [_now(now_ms), state, older_than_ms, min(limit, ITEMS_MAX), lease]
+    args: list[Arg] = [now_arg(now_ms), state, older_than_ms, min(limit, ITEMS_MAX), lease]
     reply = await run(at, "clean", args)
     return reply[1], bool(reply[2])
 
@@ -369,7 +364,7 @@ async def drain(
     now_ms: int | None = None,
 ) -> tuple[int, bool]:
     """Removes waiting jobs, and delayed ones; how many went, and whether more may be there."""
-    args: list[Arg] = [_now(now_ms), int(delayed), min(limit, ITEMS_MAX)]
+    args: list[Arg] = [now_arg(now_ms), int(delayed), min(limit, ITEMS_MAX)]
     reply = await run(at, "drain", args)
     return reply[1], bool(reply[2])
 
@@ -389,27 +384,31 @@ async def limit(
     "0/0" are no limit. Raises VersionConflict if the settings are not at `version` any more.
     """
     word = "" if paused is None else int(paused)
-    reply = await run(at, "limit", [_now(now_ms), version, word, max_active, rate])
+    reply = await run(at, "limit", [now_arg(now_ms), version, word, max_active, rate])
     return int(reply[1])
 
 
 async def declare(
     at: Link,
-    rows: Mapping[str, bytes],
+    schedules: Sequence[tuple[str, bytes, str]],
     *,
     retire_ms: int,
+    silence_ms: int,
+    late_ms: int,
     now_ms: int | None = None,
 ) -> tuple[int, dict[str, ScheduleState]]:
-    """These schedules stand: Redis's time, and where each of them is. A new one begins now.
+    """These schedules (name, row, timing) stand: Redis's time, and where each of them is.
 
-    One that nobody declared for `retire_ms` is forgotten, unless the clock jumped.
+    A new one begins now; one of another timing than before `late_ms` ago. One that nobody declared
+    for `retire_ms` is forgotten, unless nobody declared any for `silence_ms` in that time.
     """
-    assert len(rows) <= FEW_MAX
-    args: list[Arg] = [_now(now_ms), retire_ms, len(rows)]
-    for name, row in rows.items():
-        args += (name, row)
+    assert len(schedules) <= FEW_MAX
+    args: list[Arg] = [now_arg(now_ms), retire_ms, silence_ms, late_ms, len(schedules)]
+    for schedule in schedules:
+        args += schedule
     reply = await run(at, "declare", args)
-    return reply[0], {n: schedule_state(s) for n, s in zip(rows, reply[1:], strict=True)}
+    states = map(schedule_state, reply[1:])
+    return reply[0], {s[0]: state for s, state in zip(schedules, states, strict=True)}
 
 
 async def slot(
@@ -417,6 +416,7 @@ async def slot(
     name: str,
     slots: Sequence[tuple[int, NewJob, str]],
     *,
+    after_ms: int,
     until_ms: int,
     overlap: str = "allow",
     missed: int = 0,
@@ -424,16 +424,20 @@ async def slot(
 ) -> SlotReply:
     """Wins the slots (instant, job, label) of a schedule up to `until_ms`, and adds their jobs.
 
-    One caller wins each slot, whoever comes first. `overlap`: allow; skip leaves a slot out while
-    the schedule's last job has not ended, queue_one while it has not started. `missed`: slots that
-    the misfire policy passed over. Raises StoreFull.
+    One caller wins each slot, whoever comes first: the schedule has to be at `after_ms` still. The
+    job of a slot that is owed goes first. `overlap`: while the schedule's newest job has not ended,
+    skip leaves a slot out, queue_one owes one. `missed`: slots that the misfire policy passed over.
+    A job may wait (`at_ms`), not be delayed. Raises StoreFull.
     """
     assert len(slots) <= ITEMS_MAX
-    args: list[Arg] = [_now(now_ms), name, overlap, missed, until_ms, len(slots)]
+    args: list[Arg] = [now_arg(now_ms), name, overlap, after_ms, until_ms, missed, len(slots)]
     for moment, job, label in slots:
+        assert job.delay_ms is None
         args += (moment, job.id, pack(job), _place(job), label)
-    reply = await run(at, "slot", args)
-    return SlotReply(reply[0], reply[1].decode(), frozenset(reply[2]))
+    at_ms, word, state, fired = await run(at, "slot", args)
+    return SlotReply(
+        at_ms, word.decode(), schedule_state(state) if state else None, frozenset(fired)
+    )
 
 
 async def hold(at: Link, name: str, *, paused: bool, now_ms: int | None = None) -> bool:
@@ -441,7 +445,7 @@ async def hold(at: Link, name: str, *, paused: bool, now_ms: int | None = None) 
 
     Raises WrongState for one that nobody declared.
     """
-    return bool((await run(at, "hold", [_now(now_ms), name, int(paused)]))[1])
+    return bool((await run(at, "hold", [now_arg(now_ms), name, int(paused)]))[1])
 
 
 async def repair(
@@ -458,6 +462,6 @@ async def repair(
     `width`: values to an item (2 for `line` and `leases`).
     """
     assert len(items) <= FEW_MAX * width
-    args: list[Arg] = [_now(now_ms), what, line, len(items) // width, *items]
+    args: list[Arg] = [now_arg(now_ms), what, line, len(items) // width, *items]
     _, ids, standing, dead_dropped = await run(at, "repair", args)
     return Repaired([i.decode() for i in ids], [i.decode() for i in standing], dead_dropped)

@@ -4,7 +4,7 @@
 -- Bound    one schedule
 -- KEYS     leases delayed wake wake0 meta schedules wait
 -- ARGV     now name paused
--- USES     clock lines rate wake
+-- USES     clock lines rate timetable wake
 -- RETURNS  now, 1 if that changed anything
 -- ERRORS   LAYOUT; STATE: no such schedule
 
@@ -13,21 +13,21 @@ if refusal then
   return refusal
 end
 local now = read_clock()
-local state = redis.call('HGET', key.schedules, arg.name)
-if not state then
+local schedule = read_schedule(arg.name)
+if not schedule then
   return redis.error_reply('STATE absent')
 end
-local last, fired, missed, paused, last_id = string.match(state, '^(%d+) (%d+) (%d+) (%d) (.*)$')
-if paused == arg.paused then
+local paused = arg.paused == '1'
+if schedule.paused == paused then
   return { now, 0 }
 end
 -- A delete first: a full Redis then lets the rest pass.
 redis.call('HDEL', key.schedules, '')
+schedule.paused = paused
 -- What was due while it was paused was passed over, not missed: it goes on from now.
-if arg.paused == '0' then
-  last = string.format('%.0f', math.max(tonumber(last), now))
+if not paused then
+  schedule.last = math.max(schedule.last, now)
 end
-redis.call('HSET', key.schedules, arg.name,
-  string.format('%s %s %s %s %s', last, fired, missed, arg.paused, last_id))
+keep_schedule(arg.name, schedule)
 wake_up(m, now, false, false)
 return { now, 1 }
