@@ -70,6 +70,20 @@ async def test_who_was_known_may_look_and_change_nothing(
             assert int(changed.headers["retry-after"]) > 0
 
 
+async def test_nobody_changes_anything_with_what_could_not_be_asked_for(
+    admin: AdminApp, proxy: Proxy, kept: Made
+) -> None:
+    """Redis is back before the handler asks: the credential may have been taken back meanwhile."""
+    async with client(admin, token=kept.token) as monitor:
+        await monitor.get(WORDS[0])
+        struck = proxy.reset(match=b":admin:token:")
+        changed = await monitor.post(f"{API}/pause/email")
+        await struck.struck()
+        again = await monitor.post(f"{API}/pause/email")
+
+    assert (changed.status_code, again.status_code) == (503, 200)
+
+
 async def test_a_stranger_is_not_let_in_by_an_outage(
     admin: AdminApp, proxy: Proxy, kept: Made
 ) -> None:

@@ -73,6 +73,20 @@ async def test_what_a_browser_says_of_its_request_decides(
         assert changed.json()["error"] == "Forbidden: cross-site request"
 
 
+@pytest.mark.parametrize("path", [LOGIN, "/api/admin/logout"])
+async def test_whoever_has_a_cookie_says_where_they_are_at_the_login_too(
+    admin: AdminApp, path: str
+) -> None:
+    """Nobody is logged out, or in as somebody else, by a page of another site."""
+    async with client(admin, headers={"Cookie": "imobibase.sid=x"}) as old_browser:
+        silent = await old_browser.post(path, json=BODY if path == LOGIN else None)
+        here = await old_browser.post(
+            path, json=BODY if path == LOGIN else None, headers={"Origin": URL}
+        )
+
+    assert (silent.status_code, here.status_code) == (403, 200)
+
+
 async def test_a_program_with_a_token_says_nothing_of_where_it_is(
     admin: AdminApp, office: Office
 ) -> None:
