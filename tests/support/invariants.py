@@ -18,7 +18,8 @@ TYPES: Final = {
     "workers": "hash", "turns": "hash", "adds": "hash", "meta": "hash", "stats": "hash",
     "logs": "hash", "delayed": "zset", "completed": "zset", "failed": "zset", "parked": "zset",
     "wake": "list", "wake:0": "list", "events": "stream", "history:minutes": "stream",
-    "history:hours": "stream", "schedules": "hash", "schedules:rows": "hash", **dict.fromkeys(LINES.values(), "stream"),
+    "history:hours": "stream", "schedules": "hash", "schedules:rows": "hash",
+    **dict.fromkeys(LINES.values(), "stream"),
 }  # fmt: skip
 OUTSIDE_QUEUES: Final = {"queues": "set"}
 """Keys under a prefix that belong to no queue."""
