@@ -5,7 +5,7 @@ import ipaddress
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from importlib.util import find_spec
 from os import environ
 from typing import Final, LiteralString
@@ -70,21 +70,40 @@ class UsersTable:
 
     async def by_email(self, email: str) -> Row | None:
         """The user as it is now. Raises NotNow."""
-        async with self._room:
-            return await self._asked(_BY_EMAIL, email)
+        return await self._in_turn(self._asked(_BY_EMAIL, email))
 
     async def by_id(self, user_id: str) -> Row | None:
         """The user as it was within the last half minute. Raises NotNow."""
         if (kept := self._fresh(user_id)) is not None:
             return kept.row
-        async with self._room:
-            # A page asks ten things at once: the first of them has the answer for all.
-            if (kept := self._fresh(user_id)) is None:
-                row = await self._asked(_BY_ID, user_id)
-                self._kept[user_id] = kept = _Kept(row, time.monotonic())
-                while len(self._kept) > KEPT_MAX:
-                    self._kept.popitem(last=False)
-        return kept.row
+        return await self._in_turn(self._asked_unless_kept(user_id))
+
+    async def _in_turn(self, asked: Coroutine[object, object, Row | None]) -> Row | None:
+        """The time-out is for the wait as well: a table that hangs piles nobody up behind it."""
+        import psycopg  # 0.25 s: not for those who have no table
+
+        try:
+            async with asyncio.timeout(LIMIT_S), self._room:
+                return await asked
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            log.warning("the users table: %s", redact_text(str(error) or "time-out"))
+            raise NotNow(
+                "Users unavailable",
+                "The users table of DATABASE_URL does not answer; tokens work all the same.",
+                retry_after_s=RETRY_AFTER_S,
+            ) from None
+        finally:
+            asked.close()  # its turn may never have come
+
+    async def _asked_unless_kept(self, user_id: str) -> Row | None:
+        """A page asks ten things at once: the first of them has the answer for all."""
+        if (kept := self._fresh(user_id)) is not None:
+            return kept.row
+        row = await self._asked(_BY_ID, user_id)
+        self._kept[user_id] = _Kept(row, time.monotonic())
+        while len(self._kept) > KEPT_MAX:
+            self._kept.popitem(last=False)
+        return row
 
     def _fresh(self, user_id: str) -> _Kept | None:
         kept = self._kept.get(user_id)
@@ -94,25 +113,16 @@ class UsersTable:
         return None
 
     async def _asked(self, query: LiteralString, value: str) -> Row | None:
+        import psycopg
+
         if "\0" in value:
             return None  # PostgreSQL has no such text
-        import psycopg  # 0.25 s: not for those who have no table
-
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                async with await psycopg.AsyncConnection.connect(
-                    self._conninfo, prepare_threshold=None
-                ) as connection:
-                    await connection.set_read_only(True)
-                    cursor = await connection.execute(query, [value])
-                    rows = [Row(*fields) for fields in await cursor.fetchall()]
-        except (psycopg.Error, OSError, TimeoutError) as error:
-            log.warning("the users table: %s", redact_text(str(error) or "time-out"))
-            raise NotNow(
-                "Users unavailable",
-                "The users table of DATABASE_URL does not answer; tokens work all the same.",
-                retry_after_s=RETRY_AFTER_S,
-            ) from None
+        async with await psycopg.AsyncConnection.connect(
+            self._conninfo, prepare_threshold=None
+        ) as connection:
+            await connection.set_read_only(True)
+            cursor = await connection.execute(query, [value])
+            rows = [Row(*fields) for fields in await cursor.fetchall()]
         if len(rows) > 1:
             # Which of them is meant would be chance.
             log.warning("the users table has several rows for one user: nobody is logged in")

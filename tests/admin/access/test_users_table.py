@@ -1,6 +1,7 @@
 """Users of the application log in here with the passwords they have; its table is only read."""
 
 import asyncio
+import time
 from typing import LiteralString
 
 import pytest
@@ -8,6 +9,7 @@ from redis.asyncio import Redis
 
 from admin.access import table as table_module
 from admin.access.identity import Identity
+from admin.access.refusals import NotNow
 from admin.access.table import UsersTable
 from admin.app import AdminApp
 from admin.policy import Role
@@ -188,6 +190,26 @@ async def test_many_requests_at_once_ask_the_table_once(
 
     assert {row.email for row in rows if row} == {"numbered@sol.com"}
     assert len(asked) <= table_module.AT_ONCE_MAX
+
+
+async def test_a_table_that_hangs_holds_nobody_for_longer_than_its_limit(
+    users: UsersInTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who wait for their turn too, behind those who wait for an answer."""
+    monkeypatch.setattr(table_module, "LIMIT_S", 0.5)
+    table = UsersTable(users.url)
+    users.run("BEGIN")
+    users.run("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+    began = time.monotonic()
+    found = await asyncio.gather(
+        *(table.by_id(str(i)) for i in range(12)), table.by_email("a"), return_exceptions=True
+    )
+    took = time.monotonic() - began
+    users.run("ROLLBACK")
+
+    assert [type(each) for each in found] == [NotNow] * 13
+    assert took < 5
+    assert await table.by_id(NUMBERED_ID) is not None, "and then it answers again"
 
 
 @pytest.mark.parametrize(
