@@ -6,6 +6,7 @@ a metric is, `["name", label values...]` what it has come to.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -136,14 +137,12 @@ async def _schedules(at: Link) -> list[ScheduleRow]:
         ask(at, "HGETALL", at.keys.names["schedules"]), ask(at, "HGETALL", at.keys.names["rows"])
     )
     declared = dict(zip(rows[::2], rows[1::2], strict=True))
-    return [
-        ScheduleRow(
-            name.decode(),
-            schedule_state(value),
-            declared[name][_DECLARED_DIGITS:] if name in declared else None,
-        )
-        for name, value in list(zip(states[::2], states[1::2], strict=True))[:SCHEDULES_READ_MAX]
-    ]
+    found = []
+    for name, value in list(zip(states[::2], states[1::2], strict=True))[:SCHEDULES_READ_MAX]:
+        row = declared[name][_DECLARED_DIGITS:] if name in declared else None
+        with suppress(ValueError):  # of a later version, or somebody else's
+            found.append(ScheduleRow(name.decode(), schedule_state(value), row))
+    return found
 
 
 # ---- the application's own

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Final
 
-import msgspec
 import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,7 +17,7 @@ from streamq.metrics import Exporter, Process, counter, gauge, known_metrics, me
 from streamq.metrics.bounds import SERIES_MAX
 from streamq.metrics.seen import QUEUES_MAX
 from streamq.scale import Scale, scale_of
-from streamq.store import measures, transitions
+from streamq.store import measures
 from streamq.store.address import Address
 from streamq.store.client import Redis
 from tests.support.waiting import soon
@@ -178,27 +177,6 @@ async def test_pause_and_limits_are_seen(floor: Floor) -> None:
     assert "streamq_queue_max_active" not in {name for name, _, _ in before.samples()}
     assert after.value("streamq_queue_paused", queue=QUEUE) == 1
     assert after.value("streamq_queue_max_active", queue=QUEUE) == 4
-
-
-async def test_a_schedule_tells_what_fires_next(floor: Floor) -> None:
-    await floor.add("x")
-    declared = floor.app.schedules.declare("daily", queue=QUEUE, job="x", cron="0 2 * * *")
-    row = msgspec.msgpack.encode(declared.in_zone("America/Sao_Paulo"))
-    now_ms, states = await transitions.declare(floor.link(), {"daily": row}, retire_ms=1_000)
-
-    told = await _look(floor)
-    await transitions.hold(floor.link(), "daily", paused=True)
-    held = await _look(floor)
-
-    at = {"schedule": "daily", "queue": QUEUE}
-    coming_ms = declared.in_zone("America/Sao_Paulo").next_slots(now_ms, 1)[0]
-    assert told.value("streamq_schedule_next_fire_timestamp_seconds", **at) == coming_ms / 1_000
-    last = states["daily"].last_slot_ms / 1_000
-    assert told.value("streamq_schedule_last_fire_timestamp_seconds", **at) == last
-    assert told.value("streamq_schedule_lag_seconds", **at) == 0
-    assert told.value("streamq_schedule_fires_total", **at) == 0
-    assert held.value("streamq_schedule_paused", **at) == 1
-    assert "streamq_schedule_next_fire_timestamp_seconds" not in {n for n, _, _ in held.samples()}
 
 
 async def test_every_exporter_says_the_same(floor: Floor) -> None:

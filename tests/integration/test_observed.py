@@ -38,6 +38,8 @@ from streamq import App
 from streamq.metrics import counter
 
 app = App("observed")
+app.declare_queue("other")
+app.schedule("tick", queue="other", job="nothing", every="1s")
 MAILS = counter(app, "shop_mails_total", "Mails handed over.", labels=("template",))
 log = logging.getLogger("EmailProcessor")
 
@@ -132,8 +134,8 @@ def _add(line: CommandLine, name: str, payload: str, times: int) -> None:
 
 def _has_done(line: CommandLine, count: int, state: str = "completed") -> Callable[[], bool]:
     def done() -> bool:
-        (queue,) = line.run("queues", "--json").records()
-        return queue[state] == count
+        queues = line.run("queues", "--json").records()
+        return [queue[state] for queue in queues if queue["queue"] == "email"] == [count]
 
     return done
 
@@ -166,6 +168,11 @@ def test_a_daemon_tells_prometheus_and_an_autoscaler_how_it_is(line: CommandLine
         assert _value(text, "streamq_worker_resident_bytes", worker=child["worker"]) > 1 << 20
         assert _value(text, "streamq_worker_loop_lag_seconds") < 5
         assert _value(text, "shop_mails_total", template="welcome") == 3
+    # The app's schedule fires in the same process.
+    assert _value(texts[1], "streamq_schedule_fires_total", schedule="tick") >= 1
+    coming_s = _value(texts[1], "streamq_schedule_next_fire_timestamp_seconds", schedule="tick")
+    last_s = _value(texts[1], "streamq_schedule_last_fire_timestamp_seconds", schedule="tick")
+    assert coming_s == last_s + 1
     assert scale == (200, '{"queue":"email","backlog":0,"wanted":0,"wait_seconds":0.0}\n')
     assert nobody == (404, "nobody ever used a queue of that name\n")
     assert forged[0] == 404

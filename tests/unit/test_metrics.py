@@ -26,10 +26,13 @@ from streamq.metrics.seen import (
     Seen,
     WorkerSeen,
 )
+from streamq.metrics.seen import _schedule as seen_schedule
+from streamq.schedule import recurring
 from streamq.stats import COUNTERS, HISTOGRAMS, TOTAL_BOUNDS_MS, WAIT_BOUNDS_MS
 from streamq.store.address import Address
-from streamq.store.measures import Ages, OwnKind
+from streamq.store.measures import Ages, OwnKind, ScheduleRow
 from streamq.store.reads import ServerInfo
+from streamq.store.replies import ScheduleState
 
 REDIS = RedisSeen(
     ServerInfo(
@@ -178,6 +181,37 @@ def test_the_buckets_are_those_that_dashboards_know() -> None:
     ]  # fmt: skip
     assert len(bounds["streamq_job_wait_seconds"]) == len(WAIT_BOUNDS_MS) + 1
     assert len(bounds["streamq_job_total_seconds"]) == len(TOTAL_BOUNDS_MS) + 1
+
+
+@pytest.mark.parametrize(
+    ("paused", "row", "coming_ms", "lag_ms"),
+    [
+        (False, True, 3_600_000, 400_000),  # the next hour has come, and 400 s ago
+        (True, True, None, 0),
+        (False, False, None, 0),
+    ],
+)
+def test_a_schedule_tells_what_fires_next_unless_nothing_does(
+    paused: bool, row: bool, coming_ms: int | None, lag_ms: int
+) -> None:
+    hourly = recurring("hourly", queue="email", job="x", cron="0 * * * *")
+    state = ScheduleState(1_000_000, fired=3, missed=1, paused=paused, last_id=None)
+
+    seen = seen_schedule(
+        ScheduleRow("hourly", state, msgspec.msgpack.encode(hourly) if row else None),
+        "email",
+        4_000_000,
+    )
+
+    assert seen == ScheduleSeen("hourly", "email", 1_000_000, coming_ms, lag_ms, 3, 1, paused)
+
+
+def test_a_schedule_that_a_later_version_declared_is_told_without_its_next_slot() -> None:
+    state = ScheduleState(1_000, fired=0, missed=0, paused=False, last_id=None)
+
+    seen = seen_schedule(ScheduleRow("x", state, b"\x81\xa1a\x01"), "email", 2_000)
+
+    assert (seen.next_slot_ms, seen.lag_ms) == (None, 0)
 
 
 def test_schedules_workers_and_processes_have_their_rows() -> None:
