@@ -123,6 +123,7 @@ async def test_an_unknown_user_costs_what_a_wrong_password_costs_in_any_form(
     assert len(works[0]) == len(ALL_FORMS)
 
 
+@pytest.mark.slow
 async def test_the_times_of_an_unknown_user_and_of_a_wrong_password_do_not_differ() -> None:
     """200 of each, one after the other, so that whatever else the machine does hits both."""
     checker = Checker([Form.SCRYPT], Costs(CHEAP))
@@ -147,6 +148,7 @@ async def test_the_times_of_an_unknown_user_and_of_a_wrong_password_do_not_diffe
 # ---- beside a loop that has other things to do
 
 
+@pytest.mark.slow
 async def test_fifty_logins_at_once_leave_the_loop_free_and_four_threads_busy() -> None:
     cost = Cost(13, 8, 1)  # some 30 ms each
     checker = Checker([Form.SCRYPT], Costs(cost))
