@@ -129,7 +129,7 @@ class App:
         self._known: frozenset[str] | None = None
         self._sessions = Sessions(self._open_session)
         self.redis = Port(self.session)
-        self.schedules = Timetable(self, lambda: self.settings.timezone)
+        self.schedules = Timetable(self, lambda: self.settings)
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"
@@ -254,11 +254,9 @@ class App:
             overlap=overlap,
             spread=spread,
         )
-        self._check_queue(queue)
         if plan is not None:
-            self.handlers.register(
-                handler_of(planned(self.schedules, self.queue, made, plan), queue, made.job)
-            )
+            run_plan = planned(self.queue, self.redis, made, plan)
+            self.handlers.register(handler_of(run_plan, queue, made.job, planner=True))
         self.changed()
         return made
 

@@ -39,6 +39,8 @@ class Handler(msgspec.Struct, frozen=True):
     timeout_ms: Ms | None = None
     payload_limit_bytes: int | None = None
     keep: bool | None = None
+    planner: bool = False
+    """Of a schedule: nobody else adds jobs for it."""
 
     @property
     def label(self) -> str:
@@ -80,11 +82,10 @@ class Registry:
                 return handler
         return None
 
-    def names(self, queue: str) -> list[str]:
-        """The registered names and patterns of a queue, sorted."""
-        return sorted(
-            [*self._exact.get(queue, {}), *(h.name for h in self._patterns.get(queue, ()))]
-        )
+    def names(self, queue: str, *, planners: bool = True) -> list[str]:
+        """The registered names and patterns of a queue, sorted; `planners`: with schedules' own."""
+        found = (*self._exact.get(queue, {}).values(), *self._patterns.get(queue, ()))
+        return sorted(h.name for h in found if planners or not h.planner)
 
     def queues(self) -> list[str]:
         """The queues that have a handler, sorted."""
@@ -111,6 +112,7 @@ def handler_of(
     timeout_ms: Ms | None = None,
     payload_limit_bytes: int | None = None,
     keep: bool | None = None,
+    planner: bool = False,
 ) -> Handler:
     """A Handler from a function; its job name is the function's unless given.
 
@@ -143,6 +145,7 @@ def handler_of(
         timeout_ms=timeout_ms,
         payload_limit_bytes=payload_limit_bytes,
         keep=keep,
+        planner=planner,
     )
 
 

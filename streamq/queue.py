@@ -136,7 +136,7 @@ class Queue(Operations):
             return known
         handler = home.handlers.find(self.name, name)
         found = terms_of(self.name, name, handler, home.queue_settings(self.name))
-        if handler is None and (names := home.handlers.names(self.name)):
+        if handler is None and (names := home.handlers.names(self.name, planners=False)):
             if force:
                 return found
             raise UnknownJobName(self.name, name, names)

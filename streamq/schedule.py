@@ -178,6 +178,12 @@ class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
     def zone(self) -> ZoneInfo:
         return zone_of(self.timezone or "UTC")
 
+    @property
+    def timing(self) -> str:
+        """In hex: schedules of the same have the same slots."""
+        said = (self.cron, self.every_ms, self.zone.key, self.gap.value, self.fold.value)
+        return hashlib.blake2b(msgspec.json.encode(said), digest_size=8).hexdigest()
+
     def slot_id(self, slot: Slot) -> JobId:
         """The id of a slot's job: another process that fires the slot too adds nothing."""
         return JobId(f"sched:{self.name}:{slot}")

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from streamq.cli.checks import Finding, Level
-from streamq.cli.example import handlers_of
-from streamq.cli.text import number
+from streamq.cli.example import contents, handlers_of
 from streamq.errors import ConfigError, InvalidInput
 from streamq.handlers import Handler
 from streamq.run.loading import load_app
@@ -25,6 +24,7 @@ def app_findings(target: str | None, settings: Settings) -> Iterator[Finding]:
         app = load_app(target)
         app.configure(settings)
         settings.check_queues(app.queue_names())
+        app.schedules.check()
     except (ConfigError, InvalidInput) as error:
         yield Finding("app", Level.ERROR, str(error))
         return
@@ -32,7 +32,7 @@ def app_findings(target: str | None, settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "app",
         Level.OK if handlers else Level.WARNING,
-        f"{target}: {number(len(app.queue_names()), 'queue')}, {number(len(handlers), 'handler')}",
+        f"{target}: {contents(app)}",
         "" if handlers else "is the module imported that registers them?",
     )
     yield from _on_handlers(handlers)

@@ -13,7 +13,7 @@ from typing import Final
 from streamq.app import App
 from streamq.cli import run as run_verb
 from streamq.cli.console import Cell, Console
-from streamq.cli.example import add_command
+from streamq.cli.example import add_command, contents
 from streamq.cli.ping import ping, shown
 from streamq.cli.place import first_that_answers, places_of
 from streamq.cli.session import own_redis, settings_of
@@ -60,6 +60,7 @@ async def run(args: Namespace, console: Console) -> int:
     app = load_app(target)
     own = own_redis(app, settings)
     settings.check_queues(app.queue_names())
+    app.schedules.check()
     with _only_one(), _redis(args, settings, own) as (place, about):
         # What the app was made with is for its processes to know; anything else they are told.
         config = run_verb.config_of(args, target, overrides, None if own else place)
@@ -137,19 +138,13 @@ def _url_left(url: str) -> Iterator[None]:
 def _greet(
     console: Console, target: str, app: App, about: str, queues: Mapping[str, int | None]
 ) -> None:
-    handlers = sum(len(app.handlers.names(queue)) for queue in app.queue_names())
     slots = sum(said or app.queue_settings(queue).concurrency for queue, said in queues.items())
     processes = app.settings.processes
     console.line(Cell("streamq", "bold"), f" {installed('streamq')}  dev mode")
     if console.width is not None and columns_of(about) > console.width - _LABEL_COLUMNS - 4:
         about = about.removesuffix(WHY_OUR_OWN).rstrip()
     _fact(console, "redis", about)
-    _fact(
-        console,
-        "app",
-        f"{target}  {number(len(app.queue_names()), 'queue')}, {number(handlers, 'handler')}"
-        f" ({app.settings.timezone})",
-    )
+    _fact(console, "app", f"{target}  {contents(app)} ({app.settings.timezone})")
     _fact(
         console,
         "workers",

@@ -1,4 +1,4 @@
-"""A command that adds a job to an app: what `streamq dev` shows to whoever has just begun."""
+"""What is in an app, and a command that adds a job to it: for whoever has just begun."""
 
 import json
 import shlex
@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import inspect
 
 from streamq.app import App
+from streamq.cli.text import number
 from streamq.handlers import Handler
 
 _FIELDS_MAX: Final = 8
@@ -27,10 +28,21 @@ def add_command(app: App) -> str | None:
     return None if handler is None else _command(handler)
 
 
+def contents(app: App) -> str:
+    """`9 queues, 9 handlers, 9 schedules`."""
+    found = [
+        number(len(app.queue_names()), "queue"),
+        number(len([*handlers_of(app)]), "handler"),
+    ]
+    if schedules := len(app.schedules.declared):
+        found.append(number(schedules, "schedule"))
+    return ", ".join(found)
+
+
 def handlers_of(app: App) -> Iterator[Handler]:
-    """Every handler of an app, by queue and name."""
+    """Every handler of an app that jobs may be added for, by queue and name."""
     for queue in app.queue_names():
-        for name in app.handlers.names(queue):
+        for name in app.handlers.names(queue, planners=False):
             # A pattern is found under its own name too: the star stands for any text.
             if (handler := app.handlers.find(queue, name)) is not None:
                 yield handler

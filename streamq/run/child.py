@@ -111,9 +111,11 @@ class Child:
         return settings if setup.redis is None else settings.with_redis(*setup.redis)
 
     def _queues_of(self, app: App) -> dict[str, int]:
-        """Slots by queue. Raises UnknownQueue, and UnknownSetting for a queue's settings."""
+        """Slots by queue. Raises UnknownQueue, UnknownSetting for a queue's settings, and what
+        `Timetable.check` raises."""
         known = app.queue_names()
         self._settings.check_queues(known)
+        app.schedules.check()
         chosen = self._setup.queues or dict.fromkeys(known)
         for queue in chosen:
             if queue not in known:
@@ -135,10 +137,12 @@ class Child:
     def _reread(self, host: Host) -> None:
         assert self._app is not None
         try:
-            self._settings = self._read_settings()
+            settings = self._read_settings()
+            self._app.schedules.check(settings)
         except StreamqError as error:
             log.error("[Settings] kept as they were: %s", error)
             return
+        self._settings = settings
         self._app.configure(self._settings)
         host.tell_keeps()
 

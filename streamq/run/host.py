@@ -76,6 +76,7 @@ class Host:
         self._busy_at = time.monotonic()
         self._given_up = asyncio.Event()
         self._living: asyncio.Task[int] | None = None
+        self._clockwork: Clockwork | None = None
 
     async def live(self, queues: Mapping[str, int]) -> int:
         """From the app's lifespan to the last goodbye; the exit code. `queues`: slots by name."""
@@ -145,10 +146,10 @@ class Host:
         try:
             while runs and not giving_up.done():
                 done, _ = await asyncio.wait(
-                    {*runs, giving_up, listening}, return_when=asyncio.FIRST_COMPLETED
+                    {*runs, giving_up, listening, firing}, return_when=asyncio.FIRST_COMPLETED
                 )
-                if listening in done:
-                    listening.result()  # it listens for ever: this raises what ended it
+                for endless in done & {listening, firing}:
+                    endless.result()  # they go on for ever: this raises what ended it
                 for ended in runs.keys() & done:
                     worker = runs.pop(ended)
                     ended.result()
@@ -161,15 +162,15 @@ class Host:
             await asyncio.wait(last)
 
     async def _fire_slots(self) -> None:
-        """Fires the app's schedules, until this process begins to end."""
+        """Fires the app's schedules as long as this process has workers, draining ones too: in a
+        fleet of one there is nobody else."""
         assert self.address is not None
         if self._setup.alone:
-            return
+            await asyncio.Event().wait()
         redis = Redis(self.address, name=f"streamq-{os.getpid()}-schedules")
         try:
-            await Clockwork(self._app, redis).run()
-        except LayoutNewer as error:
-            log.error("%s", error)  # the workers say so too, and end for it
+            self._clockwork = Clockwork(self._app, redis)
+            await self._clockwork.run()
         finally:
             await redis.close()
 
@@ -248,12 +249,15 @@ class Host:
         asyncio.get_running_loop().call_later(limit_s, self._given_up.set)
 
     def tell_keeps(self) -> None:
-        """Reports what the app's queues keep: at the start, and when the settings were re-read."""
+        """Reports what the app's queues keep, at the start and when the settings were re-read; the
+        schedules may be others then too."""
         self.keeps = {
             worker.queue: keeps_of(self._app.queue_settings(worker.queue))
             for worker in self.workers
         }
         self._pipe.send(Ready(self.keeps))
+        if self._clockwork is not None:
+            self._clockwork.changed()
 
     def _of(self, queue: str) -> list[Worker]:
         return [worker for worker in self.workers if not queue or worker.queue == queue]

@@ -13,6 +13,7 @@ from streamq.settings.knobs import (
     LogFormat,
     QueueSettings,
     Rate,
+    ScheduleSettings,
     Settings,
     overlaid,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Origins",
     "QueueSettings",
     "Rate",
+    "ScheduleSettings",
     "Settings",
     "load_settings",
     "masked_url",

@@ -16,6 +16,7 @@ from streamq.backoff import Backoff, Exponential
 from streamq.durations import Ms
 from streamq.errors import UnknownSetting
 from streamq.lookup import REDIS_DEFAULT
+from streamq.schedule import Misfire, Overlap
 from streamq.settings.origins import Origins
 
 _DAY_MS: Final = 86_400_000
@@ -100,6 +101,21 @@ class QueueSettings(msgspec.Struct, frozen=True):
 NOTHING_SAID: Final = QueueSettings()
 
 
+class ScheduleSettings(msgspec.Struct, frozen=True):
+    """What a file says of a schedule: of one in the code, or of a new one. UNSET: not said."""
+
+    queue: str | UnsetType = UNSET
+    job: str | UnsetType = UNSET
+    cron: str | UnsetType = UNSET
+    every_ms: Ms | UnsetType = UNSET
+    timezone: str | UnsetType = UNSET
+    data: bytes | UnsetType = UNSET
+    """The payload, as msgpack."""
+    misfire: Misfire | UnsetType = UNSET
+    overlap: Overlap | UnsetType = UNSET
+    spread_ms: Ms | UnsetType = UNSET
+
+
 def overlaid(base: JobDefaults, *layers: QueueSettings) -> JobDefaults:
     """`base`, with what each layer says in its place; a later layer wins."""
     said = {
@@ -171,6 +187,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of queues named in a file or on the command line, variables for them included."""
     queues_by_variable: Mapping[str, QueueSettings] = {}
     """Of `STREAMQ_QUEUES__<NAME>__...`, by that spelling: no variable can hold a `-`."""
+    schedules: Mapping[str, ScheduleSettings] = {}
+    """Of schedules named in a file; they win over the code."""
     origins: Origins = Origins({})
 
     @property

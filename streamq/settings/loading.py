@@ -15,6 +15,7 @@ from streamq.lookup import masked_url, nearest_file, with_tls
 from streamq.settings.knobs import (
     JobDefaults,
     QueueSettings,
+    ScheduleSettings,
     Settings,
     spelled_as_variable,
 )
@@ -75,6 +76,7 @@ def _built(said: Mapping[tuple[str, ...], Found], by_variable: Iterable[Found]) 
     defaults: dict[str, object] = {}
     queues: dict[str, dict[str, object]] = {}
     spelled: dict[str, dict[str, object]] = {}
+    schedules: dict[str, dict[str, object]] = {}
     origins: dict[str, str] = {}
     for found in chain(said.values(), by_variable):
         origins[".".join(found.path)] = found.origin
@@ -82,14 +84,20 @@ def _built(said: Mapping[tuple[str, ...], Found], by_variable: Iterable[Found]) 
             top |= _field(found)
         elif found.path[0] == "defaults":
             defaults |= _field(found)
+        elif found.path[0] == "schedules":
+            schedules.setdefault(_checked_name(found), {}).update(_field(found))
         else:
             named = queues if found.path in said else spelled
-            named.setdefault(_checked_queue(found), {}).update(_field(found))
+            named.setdefault(_checked_name(found), {}).update(_field(found))
     settings = msgspec.structs.replace(
         Settings(origins=Origins(origins)),
         defaults=msgspec.structs.replace(JobDefaults(), **defaults),
         queues={name: _layer(fields) for name, fields in queues.items()},
         queues_by_variable={name: _layer(fields) for name, fields in spelled.items()},
+        schedules={
+            name: msgspec.structs.replace(ScheduleSettings(), **fields)
+            for name, fields in schedules.items()
+        },
         **top,
     )
     if settings.redis_tls:
@@ -113,9 +121,11 @@ def _field(found: Found) -> dict[str, object]:
         raise InvalidSetting(".".join(found.path), shown, found.origin, why) from None
 
 
-def _checked_queue(found: Found) -> str:
-    name = found.path[1]
-    if not re.fullmatch(NAME_SETS["queue"], name):
-        why = f"a queue's name must match {NAME_SETS['queue']}"
-        raise InvalidSetting(f"queues.{name}", name, found.origin, why)
+def _checked_name(found: Found) -> str:
+    """Of the queue or the schedule."""
+    table, name = found.path[:2]
+    what = table.removesuffix("s")
+    if not re.fullmatch(NAME_SETS[what], name):
+        why = f"a {what}'s name must match {NAME_SETS[what]}"
+        raise InvalidSetting(f"{table}.{name}", name, found.origin, why)
     return name

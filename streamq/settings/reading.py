@@ -12,9 +12,22 @@ from typing import Final
 import msgspec
 
 from streamq.backoff import Backoff, from_settings
+from streamq.cron import parse
 from streamq.durations import DURATION_MS_MAX, Ms, show_bytes_exactly, show_ms, to_bytes, to_ms
-from streamq.errors import NAME_SETS
+from streamq.errors import NAME_SETS, InvalidInput
 from streamq.lookup import flag, redis_url
+from streamq.payload import codec_of
+from streamq.schedule import (
+    DATA_BYTES_MAX,
+    EVERY_MS_MIN,
+    FIRE_ALL_MAX,
+    FIRE_ONCE,
+    SKIP_MISSED,
+    SPREAD_MS_MAX,
+    FireAll,
+    Misfire,
+    Overlap,
+)
 from streamq.settings.knobs import KEEP_NOTHING, Env, Keep, LogFormat, Rate
 from streamq.suggest import nearest
 
@@ -90,10 +103,10 @@ def text(pattern: str, example: str) -> Read:
     return read
 
 
-def one_of(choices: type[Env] | type[LogFormat]) -> Read:
+def one_of(choices: type[Env] | type[LogFormat] | type[Overlap]) -> Read:
     names = [choice.value for choice in choices]
 
-    def read(value: Value) -> Env | LogFormat:
+    def read(value: Value) -> Env | LogFormat | Overlap:
         if not isinstance(value, str) or value not in names:
             meant = nearest(str(value), names)
             raise ValueError(
@@ -155,6 +168,35 @@ def backoff(value: Value) -> Backoff:
     return from_settings(_table(value, "kind", "delay", "max", "jitter", "steps"))
 
 
+def cron(value: Value) -> str:
+    if not isinstance(value, str):
+        raise ValueError('give five fields as text, such as "0 2 * * *".')
+    parse(value)
+    return value
+
+
+def misfire(value: Value) -> Misfire:
+    """`"skip"`, `"once"` or `{ kind = "all", max = 10, within = "1d" }`."""
+    if value == "skip":
+        return SKIP_MISSED
+    if value == "once":
+        return FIRE_ONCE
+    how = '{ kind = "all", max = 10, within = "1d" }'
+    if not isinstance(value, Mapping):
+        raise ValueError(f'give "skip", "once" or {how}.')
+    table = _table(value, "kind", "max", "within")
+    if table.get("kind") != "all" or len(table) != 3:
+        raise ValueError(f"give all three: {how}.")
+    return FireAll(_int(whole(1, FIRE_ALL_MAX)(table["max"])), _int(duration(1)(table["within"])))
+
+
+def payload(value: Value) -> bytes:
+    try:
+        return codec_of(object).encode(value, "", "", DATA_BYTES_MAX)
+    except InvalidInput as error:
+        raise ValueError(str(error).removeprefix(f"{error.code} ")) from None
+
+
 def _table(value: Value, *known: str) -> Mapping[str, object]:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         # From a variable: the same text as in a file.
@@ -191,6 +233,19 @@ JOB_KEYS: Final[Mapping[str, Key]] = {
     "rate": Key("rate", or_none(rate)),
 }
 """In `[defaults]` and in `[queues.<name>]`."""
+
+SCHEDULE_KEYS: Final[Mapping[str, Key]] = {
+    "queue": Key("queue", text(NAME_SETS["queue"], '"backup"')),
+    "job": Key("job", text(NAME_SETS["job"], '"database-backup"')),
+    "cron": Key("cron", cron),
+    "every": Key("every_ms", duration(EVERY_MS_MIN)),
+    "timezone": Key("timezone", timezone),
+    "data": Key("data", payload),
+    "misfire": Key("misfire", misfire),
+    "overlap": Key("overlap", one_of(Overlap)),
+    "spread": Key("spread_ms", duration(0, SPREAD_MS_MAX)),
+}
+"""In `[schedules.<name>]`."""
 
 TOP_KEYS: Final[Mapping[str, Key]] = {
     "app": Key("app", text(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", '"processors.app:app"')),

@@ -1,16 +1,23 @@
 """The settings as `streamq config` prints them: as a file has them, masked, with their origins."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from enum import StrEnum
 from json import dumps
+from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from streamq.backoff import Backoff, to_settings
 from streamq.durations import Ms, show_bytes_exactly, show_ms
 from streamq.lookup import DEFAULT, masked_url
+from streamq.schedule import FireAll, FireOnce, SkipMissed
 from streamq.settings.knobs import JobDefaults, Keep, Rate, Settings, spelled_as_variable
-from streamq.settings.reading import JOB_KEYS, TOP_KEYS
+from streamq.settings.reading import JOB_KEYS, SCHEDULE_KEYS, TOP_KEYS
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -22,7 +29,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def shown(settings: Settings, queues: Iterable[str] = ()) -> Iterator[Line]:
-    """All settings at the top, the defaults, and for each queue what was said for it.
+    """All settings at the top, the defaults, and for each queue and schedule what was said for it.
 
     `queues` are those of the app; queues that only a file names are shown too.
     """
@@ -38,6 +45,12 @@ def shown(settings: Settings, queues: Iterable[str] = ()) -> Iterator[Line]:
         )
     for queue in sorted({*queues, *settings.queues}):
         yield from _of_queue(settings, queue, settings.for_queue(queue))
+    for schedule, said in sorted(settings.schedules.items()):
+        for name, key in SCHEDULE_KEYS.items():
+            if (value := getattr(said, key.field)) is not UNSET:
+                origin = settings.origins.of(f"schedules.{schedule}.{name}")
+                shown_as = f"schedules.{_key(schedule)}.{name}"
+                yield Line(shown_as, _toml_of_schedule(key.field, value), origin)
 
 
 def _of_queue(settings: Settings, queue: str, merged: JobDefaults) -> Iterator[Line]:
@@ -78,5 +91,36 @@ def _toml(field: str, value: object) -> str | None:
             return dumps(value, ensure_ascii=False)
 
 
+def _toml_of_schedule(field: str, value: object) -> str | None:
+    match value:
+        case SkipMissed():
+            return '"skip"'
+        case FireOnce():
+            return '"once"'
+        case FireAll(max=most, within_ms=within_ms):
+            return _inline({"kind": "all", "max": most, "within": show_ms(Ms(within_ms))})
+        case bytes():
+            return _inline_value(msgspec.msgpack.decode(value))
+        case _:
+            return _toml(field, value)
+
+
 def _inline(table: Mapping[str, object]) -> str:
-    return "{ " + ", ".join(f"{key} = {dumps(value)}" for key, value in table.items()) + " }"
+    said = (f"{_key(key)} = {_inline_value(value)}" for key, value in table.items())
+    return "{ " + ", ".join(said) + " }" if table else "{}"
+
+
+def _inline_value(value: object) -> str:
+    match value:
+        case dict():
+            return _inline(value)
+        case list():
+            return f"[{', '.join(map(_inline_value, value))}]"
+        case datetime():
+            return value.isoformat()
+        case _:
+            return dumps(value, ensure_ascii=False)
+
+
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else dumps(key, ensure_ascii=False)

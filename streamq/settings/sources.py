@@ -7,10 +7,13 @@ import msgspec
 
 from streamq.errors import InvalidSetting, UnknownSetting
 from streamq.lookup import PLAIN_NAMES, VARIABLE, from_variable, own_table
-from streamq.settings.reading import JOB_KEYS, TOP_KEYS, Key
+from streamq.settings.reading import JOB_KEYS, SCHEDULE_KEYS, TOP_KEYS, Key
 
 # For the tests and for child processes: never settings.
 _NOT_SETTINGS = ("STREAMQ_TEST_", "STREAMQ_CHILD_")
+
+_OF_NAMES = ("queues", "schedules")
+"""Tables that hold a table of settings for each name."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -43,6 +46,9 @@ def from_environ(environ: Mapping[str, str]) -> Iterator[Found]:
     """
     paths = {name: (setting,) for name, setting in PLAIN_NAMES.items()} | _own_variables(environ)
     for name, path in paths.items():
+        if path[0] == "schedules":
+            why = "a schedule stands in a file, as [schedules.<name>]."
+            raise InvalidSetting(".".join(path), environ[name], name, why)
         key = key_at(path)
         if key is None:
             raise _unknown(path, name)
@@ -58,6 +64,8 @@ def key_at(path: tuple[str, ...]) -> Key | None:
             return TOP_KEYS.get(name)
         case ("defaults", name) | ("queues", _, name):
             return JOB_KEYS.get(name)
+        case ("schedules", _, name):
+            return SCHEDULE_KEYS.get(name)
         case _:
             return None
 
@@ -90,7 +98,7 @@ def _below(path: tuple[str, ...], value: object, origin: str) -> Iterator[Found]
     """The settings in a value: itself, or those of the table that it is."""
     if key_at(path):
         yield Found(path, value, origin)
-    elif path in ((), ("defaults",), ("queues",)) or (path[0] == "queues" and len(path) == 2):
+    elif len(path) == 0 or path == ("defaults",) or (path[0] in _OF_NAMES and len(path) <= 2):
         if not isinstance(value, Mapping):
             raise InvalidSetting(".".join(path), value, origin, "it is a table of settings.")
         for name, inner in value.items():
@@ -100,7 +108,9 @@ def _below(path: tuple[str, ...], value: object, origin: str) -> Iterator[Found]
 
 
 def _unknown(path: tuple[str, ...], origin: str) -> UnknownSetting:
-    known = (
-        [*TOP_KEYS, "defaults", "queues"] if path[0] not in ("defaults", "queues") else [*JOB_KEYS]
-    )
+    known = {
+        "defaults": [*JOB_KEYS],
+        "queues": [*JOB_KEYS],
+        "schedules": [*SCHEDULE_KEYS],
+    }.get(path[0], [*TOP_KEYS, "defaults", "queues", "schedules"])
     return UnknownSetting(path[-1], origin, known, table=".".join(path[:-1]))

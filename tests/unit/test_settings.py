@@ -63,7 +63,7 @@ def test_two_heartbeats_may_be_lost_within_a_lease() -> None:
 
 
 def test_every_field_can_be_set_and_every_layer_has_the_same_fields() -> None:
-    made_by_loading = {"defaults", "queues", "queues_by_variable", "origins"}
+    made_by_loading = {"defaults", "queues", "queues_by_variable", "schedules", "origins"}
 
     assert JobDefaults.__struct_fields__ == QueueSettings.__struct_fields__
     assert {key.field for key in JOB_KEYS.values()} == set(JobDefaults.__struct_fields__)
