@@ -19,12 +19,20 @@ from processors.templates.catalogue import template_data
 from processors.templates.render import render
 from streamq import Context, Fail, Payload
 from streamq.errors import StreamqError
+from streamq.metrics import counter
 
 ATTEMPTS = 3
 # Above what one letter may take, so that the reason is the mail server's.
 TIMEOUT = timedelta(seconds=150)
 assert timedelta(seconds=DELIVERY_S_MAX) < TIMEOUT
 _NAMED_MAX = 10
+
+SENT = counter(
+    app,
+    "streamq_email_sent_total",
+    "Mails handed over, one for each recipient.",
+    labels=("template", "provider"),
+)
 
 # Its lines are `[EmailProcessor] ...` on the console.
 log = logging.getLogger("EmailProcessor")
@@ -99,6 +107,8 @@ async def send_email(data: SendEmail, job: Context) -> EmailSent:
         # Shielded: a time-out or a stop that came just now must not take the memory of it away.
         await asyncio.shield(_remember(shared, job, served, delivery))
         job.log(f"{letter.message_id} for {_named(delivery.delivered)}: {delivery.note}")
+        if count := len(delivery.delivered):
+            await SENT.inc(count, template=data.template, provider=shared.transport.provider)
         _raise_for_the_rest(delivery, len(recipients))
     await job.progress(1.0)
     _say(job, "email.sent", f"Email sent successfully to: {_named(recipients)}")

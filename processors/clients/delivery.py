@@ -65,6 +65,10 @@ class DeliveryRefused(DeliveryError):
 class Transport(Protocol):
     """A way for letters to leave this process."""
 
+    @property
+    def provider(self) -> str:
+        """Its name in metrics."""
+
     async def deliver(self, letter: Letter) -> Delivery:
         """Hand over one letter. Raises DeliveryError where nobody got it, or nobody knows."""
 

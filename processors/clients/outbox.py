@@ -22,6 +22,8 @@ class OutboxTransport:
     one's file.
     """
 
+    provider = "outbox"
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 

@@ -58,6 +58,8 @@ class SmtpTransport:
     not known.
     """
 
+    provider = "smtp"
+
     def __init__(self, server: SmtpServer, *, delivery_s: float = DELIVERY_S_MAX) -> None:
         self._server = server
         self._delivery_s = delivery_s

@@ -69,6 +69,10 @@ class Exporter:
         self._texts: dict[tuple[bool, bool], tuple[str, bytes]] = {}
         """By up, and whether it is OpenMetrics: of one reading, made once."""
 
+    def reads(self, address: Address, prefix: str) -> bool:
+        """Whether it reads there: an App may be told of another place."""
+        return (self._address, self._prefix) == (address, prefix)
+
     async def text(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body, within a second. `accept`: the header of who asks."""
         up = await self._freshen() and self._up
@@ -141,9 +145,8 @@ async def metrics_text(app: Home, accept: str = "") -> tuple[str, bytes]:
 
     `accept`: the header of who asks; without it, the plain text format. Raises MissingExtra.
     """
-    exporter = _of_homes.get(app)
-    if exporter is None:
-        session = app.session()
+    exporter, session = _of_homes.get(app), app.session()
+    if exporter is None or not exporter.reads(session.redis.address, session.prefix):
         exporter = Exporter(session.redis.address, session.prefix, queues=app.queue_names)
         _of_homes[app] = exporter
     return await exporter.text(accept)

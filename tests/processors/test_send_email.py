@@ -13,6 +13,7 @@ from processors.imobibase import QueueName
 from processors.queues import create_queue, queue_email
 from processors.settings import UnsetInProduction
 from streamq import App, Effect, Job, JobState
+from streamq.metrics import metrics_text
 from streamq.run.logs import ConsoleFormat
 from streamq.settings import Env
 from streamq.testing import MovableClock, run_until_idle
@@ -131,6 +132,19 @@ async def test_every_job_of_the_queue_is_a_mail_whatever_its_name(
     await work(site)
 
     assert had(mails) == BOTH
+
+
+async def test_mails_are_counted_by_template_one_for_each_recipient(
+    site: App, mails: MailServer
+) -> None:
+    await queued(BOTH)
+    await queued()
+
+    await work(site)
+
+    _, text = await metrics_text(site)
+    counted = 'streamq_email_sent_total{provider="smtp",template="welcome"} 3.0'
+    assert counted in text.decode().splitlines()
 
 
 async def test_an_address_given_twice_has_one_mail(site: App, mails: MailServer) -> None:
