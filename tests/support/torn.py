@@ -189,7 +189,7 @@ class Aftermath:
             if state == "active" and job not in whole and job not in leased
         }
         # What had reached the end that the whole call gives it, or lets go: it never runs again.
-        self.settled = {
+        self.settled: dict[str, str] = {
             job.decode(): state
             for state in invariants.ENDED
             for job in self.dump.zsets[state]
