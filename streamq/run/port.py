@@ -74,7 +74,7 @@ class Port:
         self._token = token
         self._open_pages = frozenset(open_pages)
         self._server: asyncio.Server | None = None
-        self._open = 0
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
@@ -96,13 +96,21 @@ class Port:
             raise CannotListen(self._host, self._wanted, why) from error
 
     async def close(self) -> None:
+        """Whoever is not answered yet sees the connection end."""
         if self._server is not None:
             self._server.close()
+        serving = tuple(self._serving)
+        for each in serving:
+            each.cancel()
+        if serving:
+            await asyncio.wait(serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        mine = asyncio.current_task()
+        assert mine is not None
+        self._serving.add(mine)
         try:
-            if self._open > CONNECTIONS_MAX:
+            if len(self._serving) > CONNECTIONS_MAX:
                 return
             async with asyncio.timeout(REQUEST_LIMIT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -110,8 +118,10 @@ class Port:
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return  # whoever asked went away, or asked nothing that fits a probe
+        except asyncio.CancelledError:
+            return  # by `close`, or the loop's end: nobody waits for this
         finally:
-            self._open -= 1
+            self._serving.discard(mine)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()

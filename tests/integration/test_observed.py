@@ -326,6 +326,24 @@ def _log_lines(line: CommandLine) -> list[str]:
     return (line.folder / "run.log").read_text().splitlines()
 
 
+def test_a_log_that_nobody_reads_stops_no_job(line: CommandLine) -> None:
+    pipe = line.folder / "pipe"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    process = line.start("run", "-q", "email", log=pipe)
+    try:
+        _add(line, "welcome", MAIL, 1_000)  # three lines each: a pipe holds a third of them
+
+        until(_has_done(line, 1_000), "all jobs are done", limit_s=LIMIT_S)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(LIMIT_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(held)
+
+
 # -- Sentry
 
 
