@@ -50,7 +50,7 @@ class Sleep:
     def _hand_over(self) -> None:
         """A full lane cannot use a token: one with free slots sleeps for the worker from now on."""
         for lane in self._lanes:
-            if lane.free_slots:
+            if lane.hungry and lane.free_slots:
                 self._sleeper.waits, lane.waits = False, True
                 self._sleeper = lane
                 lane.nudge()

@@ -372,7 +372,7 @@ class Worker:
             self._spawn(self._note_queue())
         if lane.filled:
             for other in self._lanes:
-                if other is not lane and other.free_slots:
+                if other is not lane and other.hungry and other.free_slots:
                     other.nudge()
         if self._sleep is not None:
             self._sleep.on_turn()

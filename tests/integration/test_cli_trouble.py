@@ -281,7 +281,7 @@ def test_another_package_adds_a_verb_of_its_own(line: CommandLine, tmp_path: Pat
     unfit = line.run("bad")
 
     assert (done.code, done.out) == (7, "hello ana\n")
-    assert "from other packages\n  bad, greet\n" in listed
+    assert "from other packages\n  bad, greet" in listed
     assert "Did you mean greet?" in slip.err
     assert (unfit.code, unfit.err) == (
         2, "The verb bad of acme:ACME is no streamq.cli.spec.Command.\n",

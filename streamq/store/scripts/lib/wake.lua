@@ -2,7 +2,7 @@
 --
 -- No client ever pushes a token; a token only says "look". See docs/design.md, "Waiting".
 
-local LOOK_AGAIN_MIN_MS = 10 -- Redis 6.2 blocks for ever at 1 ms and less
+local LOOK_AGAIN_MIN_MS = 1 -- a lane keeps its own timer: this is no time-out of a pop
 local LOOK_AGAIN_MAX_MS = 60000
 local OTHERS_LATER_MS = 3000 -- who does not hold the timer looks this much after its target
 local TIMER_DEAD_MS = 1000 -- a timer this far past has no living holder
