@@ -1,9 +1,10 @@
 """The whole application, as a worker runs it: `streamq run processors.app:app`.
 
-A handler is there because it is imported here: one line each.
+A handler is there because it is imported here: one line each. So are the schedules.
 """
 
 from processors.imobibase import app
+from processors.schedules import SCHEDULES
 from processors.send_email import send_email
 
-__all__ = ["app", "send_email"]
+__all__ = ["SCHEDULES", "app", "send_email"]

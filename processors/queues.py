@@ -10,6 +10,7 @@ from typing import TypedDict, overload
 
 from processors.clients.attachments import Attachment
 from processors.imobibase import QueueName, app
+from processors.schedules import run_now, run_now_sync
 from processors.send_email import SendEmail
 from streamq import Queue
 from streamq.errors import InvalidInput, OutOfRange, SyncInLoop
@@ -23,6 +24,24 @@ __all__ = [
     "queue_email_sync",
     "queue_welcome_email",
     "queue_welcome_email_sync",
+    "run_cleanup_logs",
+    "run_cleanup_logs_sync",
+    "run_cleanup_sessions",
+    "run_cleanup_sessions_sync",
+    "run_cleanup_temp_files",
+    "run_cleanup_temp_files_sync",
+    "run_daily_reports",
+    "run_daily_reports_sync",
+    "run_database_backup",
+    "run_database_backup_sync",
+    "run_integration_sync",
+    "run_integration_sync_sync",
+    "run_monthly_reports",
+    "run_monthly_reports_sync",
+    "run_payment_reminders",
+    "run_payment_reminders_sync",
+    "run_weekly_reports",
+    "run_weekly_reports_sync",
 ]
 
 Delay = float | str | timedelta
@@ -152,6 +171,84 @@ def queue_welcome_email_sync(
     return _add_sync(
         payload, options, queue_welcome_email_sync.__name__, queue_welcome_email.__name__
     )
+
+
+# ---- the schedules, now: each adds the job of its schedule beside the slots
+
+
+async def run_payment_reminders() -> str:
+    return await run_now("payment-reminders")
+
+
+def run_payment_reminders_sync() -> str:
+    return run_now_sync("payment-reminders")
+
+
+async def run_daily_reports() -> str:
+    return await run_now("daily-reports")
+
+
+def run_daily_reports_sync() -> str:
+    return run_now_sync("daily-reports")
+
+
+async def run_weekly_reports() -> str:
+    return await run_now("weekly-reports")
+
+
+def run_weekly_reports_sync() -> str:
+    return run_now_sync("weekly-reports")
+
+
+async def run_monthly_reports() -> str:
+    return await run_now("monthly-reports")
+
+
+def run_monthly_reports_sync() -> str:
+    return run_now_sync("monthly-reports")
+
+
+async def run_cleanup_sessions() -> str:
+    return await run_now("cleanup-sessions")
+
+
+def run_cleanup_sessions_sync() -> str:
+    return run_now_sync("cleanup-sessions")
+
+
+async def run_cleanup_logs() -> str:
+    return await run_now("cleanup-logs")
+
+
+def run_cleanup_logs_sync() -> str:
+    return run_now_sync("cleanup-logs")
+
+
+async def run_integration_sync() -> str:
+    return await run_now("integration-sync")
+
+
+def run_integration_sync_sync() -> str:
+    return run_now_sync("integration-sync")
+
+
+async def run_database_backup() -> str:
+    return await run_now("database-backup")
+
+
+def run_database_backup_sync() -> str:
+    return run_now_sync("database-backup")
+
+
+async def run_cleanup_temp_files() -> str:
+    return await run_now("cleanup-temp-files")
+
+
+def run_cleanup_temp_files_sync() -> str:
+    return run_now_sync("cleanup-temp-files")
+
+
+# ---- what the helpers share
 
 
 def _add_sync(

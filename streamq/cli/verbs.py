@@ -45,6 +45,9 @@ VERBS: Final = (
             "logs": Row("what a job has logged; -f follows", "logs:LOGS"),
             "events": Row("what happens, as it happens; -f follows", "events:EVENTS"),
             "top": Row("a live view of queues and workers", "top:TOP"),
+            "schedule": Row(
+                "what recurs: next fires; run now, pause, backfill", "schedule:SCHEDULE"
+            ),
         },
     ),
     Group(

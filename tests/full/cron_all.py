@@ -17,6 +17,7 @@ from tests.full.oracles import EXPRESSIONS, YEARS, Change, Minutes, changes_of, 
 WRONG_SHOWN_MAX: Final = 20
 EXPRESSIONS_MIN: Final = 200
 CHUNK: Final = 16
+SAID_EVERY: Final = 320  # changes; a minute or two
 
 
 class Looked(NamedTuple):
@@ -93,7 +94,12 @@ def main() -> int:
         looked = list(pool.map(looked_at, zone_names(), chunksize=CHUNK))
         where = {change: each.zone for each in looked for change in each.changes}
         cases = [(zone, change) for change, zone in sorted(where.items())]
-        rounds = list(pool.map(gone_through, cases, chunksize=CHUNK))
+        rounds = []
+        for each in pool.map(gone_through, cases, chunksize=CHUNK):
+            rounds.append(each)
+            if len(rounds) % SAID_EVERY == 0:
+                wrong = sum(len(around.wrong) for around in rounds)
+                print(f"{len(rounds):,} of {len(cases):,} changes, {wrong:,} wrong", flush=True)
     return 0 if told(started_s, looked, rounds, len(cases)) else 1
 
 
