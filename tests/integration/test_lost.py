@@ -10,7 +10,6 @@ import logging
 import pytest
 
 from streamq import JobState
-from streamq.run.lane import Lane
 from streamq.store import transitions
 from tests.support.journal import Journal, at_work
 from tests.support.waiting import soon
@@ -60,10 +59,8 @@ async def test_a_retry_that_was_settled_and_claimed_again_unheard_runs_its_secon
     floor: Floor, journal: Journal
 ) -> None:
     """One lost reply says both: the outcome was taken, and the same job was given out again."""
-    async with at_work(floor) as (hired, proxy):
-        # The turn that claims it was sent before, behind the worker's pop.
-        await soon(lambda: hired.worker._lanes[0].rests.is_set(), "it sleeps")
-        fault = proxy.drop_reply(STEP)
+    async with at_work(floor) as (_, proxy):
+        fault = proxy.drop_reply(STEP, nth=2)  # the first one claims it
 
         job = await floor.add("again")
 
@@ -88,10 +85,8 @@ async def test_a_lost_resync_is_asked_again(floor: Floor, journal: Journal) -> N
 
 
 async def test_claims_come_back_by_a_resync_whatever_their_number(
-    floor: Floor, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    floor: Floor, journal: Journal
 ) -> None:
-    # The faults are to strike turns of the worker's own, not one that waits behind its pop.
-    monkeypatch.setattr(Lane, "send_ahead", lambda _: None)
     async with at_work(floor, concurrency=100) as (hired, proxy):
         await floor.queue.pause()
         jobs = [await floor.add("quick", "x" * 20_000) for _ in range(100)]

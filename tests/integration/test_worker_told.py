@@ -286,3 +286,26 @@ async def test_a_handler_that_does_not_let_itself_be_handed_back_is_left_behind(
 
     assert floor.states() == {job: "waiting"}
     go_on.set()
+
+
+async def test_a_worker_that_is_cancelled_ends_what_runs_and_hands_nothing_in(
+    floor: Floor,
+) -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    @floor.job()
+    async def lasts(data: object) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    hired = await floor.hire()
+    job = await floor.add("lasts")
+    await began.wait()
+
+    await hired.vanishes()
+
+    await soon(ended.is_set, "its handler was told")
+    assert floor.states() == {job: "active"}  # until its lease is over

@@ -246,12 +246,14 @@ async def test_nothing_is_kept_of_a_completed_job_that_says_so(floor: Floor, who
 
 
 async def test_progress_and_log_lines_are_seen_while_the_job_runs(floor: Floor) -> None:
-    go_on = asyncio.Event()
+    more, go_on = asyncio.Event(), asyncio.Event()
 
     @floor.job()
     async def works(data: object, job: Context) -> None:
         await job.progress(0.5)
         job.log("half of it")
+        await more.wait()
+        job.log("more of it")
         await go_on.wait()
         job.log("all of it")
 
@@ -264,10 +266,16 @@ async def test_progress_and_log_lines_are_seen_while_the_job_runs(floor: Floor) 
 
     await soon(seen, "its progress")
     assert [line.partition(" ")[2] for line in await floor.queue.logs(job)] == ["half of it"]
+    more.set()
+
+    async def more_seen() -> bool:
+        return len(await floor.queue.logs(job)) == 2
+
+    await soon(more_seen, "what it said later")
     go_on.set()
     done = await floor.reaches(job, JobState.COMPLETED)
     assert done.run.progress == packed(50)
-    assert len(await floor.queue.logs(job)) == 2
+    assert len(await floor.queue.logs(job)) == 3
 
 
 async def test_what_a_thread_says_is_neither_lost_nor_doubled(floor: Floor) -> None:

@@ -45,10 +45,12 @@ class Journal:
 
 
 @asynccontextmanager
-async def at_work(floor: Floor, concurrency: int = 4) -> AsyncIterator[tuple[Hired, Watched]]:
-    """A worker behind a proxy, asleep."""
+async def at_work(
+    floor: Floor, concurrency: int = 4, *, ahead: bool = False
+) -> AsyncIterator[tuple[Hired, Watched]]:
+    """A worker behind a proxy, asleep; `ahead`: see `Floor.hire`."""
     async with floor.proxy() as proxy:
-        hired = await floor.hire(concurrency, url=proxy.url)
+        hired = await floor.hire(concurrency, url=proxy.url, ahead=ahead)
         await soon(lambda: "BLPOP" in proxy.seen, "it sleeps")
         try:
             yield hired, proxy

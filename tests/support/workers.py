@@ -165,14 +165,21 @@ class Floor:
         clock: Clock | None = None,
         kind: str = "e",
         state: object = None,
+        ahead: bool = True,
     ) -> Hired:
-        """Starts a worker, and returns when it sleeps or works."""
+        """Starts a worker, and returns when it sleeps or works.
+
+        `ahead` False: it sends no turn ahead of a token, so that each of its turns is its lane's.
+        """
         app = app or self.app
         redis = Redis(Address(url or self.url, "the test"), name="hired")
         worker = Worker(
             app, QUEUE, redis, concurrency=concurrency, kind=kind, state=state,
             clock=clock or app.clock,
         )  # fmt: skip
+        if not ahead:
+            for lane in worker._lanes:
+                lane.send_ahead = lambda: None  # type: ignore[method-assign]
         hired = Hired(worker, redis)
         self.hired.append(hired)
         await soon(
