@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,6 +11,10 @@ from redis.asyncio import Redis
 
 from streamq.embedded import EmbeddedServer
 from tests.support import servers
+
+# Who starts the tests in the background may have SIGINT ignored, and what they start would inherit
+# that: a Ctrl-C would then do nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
