@@ -39,7 +39,7 @@ redis.call('HDEL', key.meta, '')
 set('max_active', arg.max_active)
 set('rate', arg.rate)
 if arg.paused == '1' then
-  -- Tokens first: one that is lost is pushed anew by the next beat, one that stays wakes for nothing.
+  -- Tokens first: a lost one is pushed anew by the next beat, one that stays wakes for nothing.
   redis.call('DEL', key.wake, key.wake0)
   redis.call('HSET', key.meta, 'paused', '1')
 elseif arg.paused == '0' then
