@@ -5,11 +5,12 @@ from typing import Final
 
 from streamq.cli.console import Console
 from streamq.cli.spec import Command, Example, Exit
-from streamq.errors import ConfigError, MissingExtra, OutOfRange
+from streamq.errors import ConfigError, InvalidInput, MissingExtra, OutOfRange
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 5000
 PORT_MAX: Final = 65_535
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 class Exposed(ConfigError):
@@ -34,11 +35,19 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--url-prefix", default="", metavar="PATH", help="what all paths begin with: /ops"
     )
+    parser.add_argument(
+        "--dev",
+        action="store_true",
+        help="as `streamq dev` starts it: the next free port, a token and a login of its own,"
+        " until its standard input is closed",
+    )
 
 
 async def run(args: Namespace, console: Console) -> int:
     if not 0 <= args.port <= PORT_MAX:
         raise OutOfRange("--port", args.port, 0, PORT_MAX)
+    if args.dev and args.host not in LOOPBACK:
+        raise InvalidInput("--dev prints a token of an admin: it is for --host 127.0.0.1 alone.")
     try:
         from admin.web import run_web
     except ModuleNotFoundError as error:

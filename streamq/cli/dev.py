@@ -5,7 +5,7 @@ import fcntl
 import os
 import signal
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from typing import Final
 from streamq.app import App
 from streamq.cli import run as run_verb
 from streamq.cli.console import Cell, Console
+from streamq.cli.dev_admin import AdminProcess, Fact, beside
 from streamq.cli.example import add_command, contents
 from streamq.cli.ping import ping, shown
 from streamq.cli.place import first_that_answers, places_of
@@ -63,13 +64,22 @@ async def run(args: Namespace, console: Console) -> int:
     app.schedules.check()
     with _only_one(), _redis(args, settings, own) as (place, about):
         # What the app was made with is for its processes to know; anything else they are told.
-        config = run_verb.config_of(args, target, overrides, None if own else place)
-        _greet(console, target, app, about, config.queues or dict.fromkeys(app.queue_names()))
-        code = await _until_told(config)
+        told = None if own else place
+        config = run_verb.config_of(args, target, overrides, told)
+        queues = config.queues or dict.fromkeys(app.queue_names())
+        with beside(args, target, told) as admin:
+            _greet(console, target, app, about, queues, await _said_by(admin))
+            code = await _until_told(config)
     with suppress(OSError):  # the terminal may be gone
         console.line("streamq dev has ended.")
         console.flush()
     return code
+
+
+async def _said_by(admin: AdminProcess | None) -> Sequence[Fact]:
+    if admin is None:
+        return [("admin", "not installed:  pip install 'streamq[web]'")]
+    return await admin.facts()
 
 
 async def _until_told(config: DaemonConfig) -> int:
@@ -136,7 +146,12 @@ def _url_left(url: str) -> Iterator[None]:
 
 
 def _greet(
-    console: Console, target: str, app: App, about: str, queues: Mapping[str, int | None]
+    console: Console,
+    target: str,
+    app: App,
+    about: str,
+    queues: Mapping[str, int | None],
+    admin: Sequence[Fact],
 ) -> None:
     slots = sum(said or app.queue_settings(queue).concurrency for queue, said in queues.items())
     processes = app.settings.processes
@@ -153,6 +168,8 @@ def _greet(
     )
     if (command := add_command(app)) is not None:
         _fact(console, "add", command)
+    for label, said in admin:
+        _fact(console, label, said)
     _fact(console, "look", "streamq top    streamq queues    streamq events -f")
     _fact(console, "stop", "Ctrl-C")
     console.line()
@@ -167,7 +184,8 @@ DEV = Command(
     usage="[APP]",
     about="""\
 Everything that an app needs, in one command: a Redis of its own if none is
-named (REDIS_URL, streamq.toml), workers for all queues, and what they say.
+named (REDIS_URL, streamq.toml), workers for all queues and what they say, and
+the admin on port 5000 or the next free one, with a token and a login.
 
 Other verbs in this folder find that Redis by themselves. Its data is kept in
 .streamq/redis. Ctrl-C ends all of it.""",
