@@ -39,23 +39,27 @@ async def test_a_job_runs_and_the_lines_are_those_of_the_console(fleet: Fleet) -
 
 async def test_term_lets_a_running_job_end(fleet: Fleet) -> None:
     daemon = await fleet.start()
-    job = await fleet.add("lasting", 1.0)
+    job = await fleet.add("held")
     await fleet.began(job)
 
-    assert await daemon.stops() == 0
+    daemon.send(signal.SIGTERM)
+    await daemon.says("no more jobs are taken")
+    fleet.let_go(job)
 
+    assert await daemon.ends() == 0
     assert (await fleet.job(job)).state is JobState.COMPLETED
     assert len(fleet.ran(job)) == 1
 
 
 async def test_after_term_nothing_more_is_taken(fleet: Fleet) -> None:
     daemon = await fleet.start()
-    running = await fleet.add("lasting", 1.0)
+    running = await fleet.add("held")
     await fleet.began(running)
 
     daemon.send(signal.SIGTERM)
     await daemon.says("no more jobs are taken")
     later = await fleet.add("quick")
+    fleet.let_go(running)
 
     assert await daemon.ends() == 0
     assert (await fleet.job(later)).state is JobState.WAITING
@@ -187,11 +191,12 @@ async def test_a_rolling_restart_under_load_uses_no_attempt(fleet: Fleet) -> Non
 
 async def test_quiet_takes_no_new_jobs_and_stays(fleet: Fleet) -> None:
     daemon = await fleet.start()
-    running = await fleet.add("lasting", 1.0)
+    running = await fleet.add("held")
     await fleet.began(running)
 
     daemon.send(signal.SIGTSTP)
     await daemon.says("quiet")
+    fleet.let_go(running)
     await fleet.reaches(running, JobState.COMPLETED)
     later = await fleet.add("quick")
     await fleet.beats(3)
@@ -202,7 +207,7 @@ async def test_quiet_takes_no_new_jobs_and_stays(fleet: Fleet) -> None:
 
 async def test_ttin_and_ttou_change_the_concurrency(fleet: Fleet) -> None:
     daemon = await fleet.start(config={"queues": {handlers.QUEUE: 1}})
-    jobs = [await fleet.add("lasting", 30.0) for _ in range(3)]
+    jobs = [await fleet.add("held") for _ in range(3)]
     await soon(lambda: len(fleet.ran()) == 1, "the first job")
 
     daemon.send(signal.SIGTTIN)
@@ -270,10 +275,13 @@ async def test_a_burst_ends_when_nothing_waits_runs_or_is_due(fleet: Fleet) -> N
 
 async def test_a_burst_waits_for_what_runs_elsewhere(fleet: Fleet) -> None:
     other = await fleet.start()
-    job = await fleet.add("lasting", 3.0)
+    job = await fleet.add("held")
     await fleet.began(job)
 
     burst = await fleet.start(config={"burst": True})
+    await fleet.beats(4)
+    assert not burst.said("the burst is over")
+    fleet.let_go(job)
 
     assert await burst.ends() == 0
     assert (await fleet.job(job)).state is JobState.COMPLETED
@@ -316,11 +324,12 @@ async def test_several_processes_share_the_work(fleet: Fleet) -> None:
     daemon = await fleet.start(processes="2", config={"queues": {handlers.QUEUE: 1}})
     await soon(_two_workers(fleet), "both processes work")
 
-    for _ in range(8):
-        await fleet.add("lasting", 0.2)
+    jobs = [await fleet.add("held") for _ in range(2)]
 
     await soon(lambda: len({ran.pid for ran in fleet.ran()}) == 2, "jobs in both")
     assert len(daemon.children) == 2
+    for job in jobs:
+        fleet.let_go(job)
     assert await daemon.stops() == 0
 
 

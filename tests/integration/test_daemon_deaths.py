@@ -1,5 +1,6 @@
 """Processes that die, stop, hang or hold on: what becomes of their jobs, and of the others'."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -26,13 +27,14 @@ async def fleet(server: EmbeddedServer, prefix: str, tmp_path: Path) -> AsyncIte
 
 async def test_a_job_whose_process_is_killed_runs_again_without_an_attempt(fleet: Fleet) -> None:
     daemon = await fleet.start()
-    job = await fleet.add("lasting", 3.0)
+    job = await fleet.add("held")
     first = await fleet.began(job)
 
     os.kill(first.pid, signal.SIGKILL)
 
     second = await fleet.began(job, 2)
     assert second.pid != first.pid
+    fleet.let_go(job)
     found = await fleet.reaches(job, JobState.COMPLETED)
     assert found.run.attempts == 1
     assert daemon.said(f"process {first.pid} ended by SIGKILL")
@@ -57,7 +59,7 @@ async def test_a_killed_daemon_takes_its_children_along_and_leaves_no_orphan(
 
 async def test_a_child_beats_for_itself_while_it_finishes_without_a_daemon(fleet: Fleet) -> None:
     # Another daemon is there to take the jobs of whoever is silent for a lease.
-    daemon = await fleet.start(grace="20s")
+    daemon = await fleet.start()
     job = await fleet.add("holds_loop", LEASE_S * 3)
     await fleet.began(job)
     other = await fleet.start()
@@ -70,14 +72,16 @@ async def test_a_child_beats_for_itself_while_it_finishes_without_a_daemon(fleet
 
 
 async def test_a_child_of_a_stopped_daemon_is_not_declared_dead(fleet: Fleet) -> None:
-    daemon = await fleet.start(grace="20s")
-    job = await fleet.add("lasting", LEASE_S * 3)
+    daemon = await fleet.start()
+    job = await fleet.add("held")
     await fleet.began(job)
     other = await fleet.start()
 
     daemon.send(signal.SIGSTOP)
 
     await daemon.says("its daemon was silent")
+    await asyncio.sleep(LEASE_S)  # the silence lasts that long
+    fleet.let_go(job)
     await fleet.reaches(job, JobState.COMPLETED)
     assert len(fleet.ran(job)) == 1
     daemon.send(signal.SIGCONT)
@@ -120,7 +124,7 @@ async def test_a_process_stopped_for_longer_than_the_lease_loses_its_job_and_goe
     fleet: Fleet,
 ) -> None:
     daemon = await fleet.start()
-    job = await fleet.add("lasting", 20.0)
+    job = await fleet.add("held")
     first = await fleet.began(job)
     other = await fleet.start()
 
@@ -131,6 +135,7 @@ async def test_a_process_stopped_for_longer_than_the_lease_loses_its_job_and_goe
     assert second.pid != first.pid
     await daemon.says("the lease is lost, its attempt ends")
     await daemon.says("was declared dead; it registers anew")
+    fleet.let_go(job)
     assert len(fleet.ran(job)) == 2
     assert [await each.stops() for each in (daemon, other)] == [0, 0]
 
@@ -138,7 +143,7 @@ async def test_a_process_stopped_for_longer_than_the_lease_loses_its_job_and_goe
 async def test_a_process_stopped_for_less_than_the_lease_keeps_its_job(fleet: Fleet) -> None:
     daemon = await fleet.start(lease="3s")
     other = await fleet.start(lease="3s")
-    job = await fleet.add("lasting", 4.0)
+    job = await fleet.add("held")
     began = await fleet.began(job)
 
     for _ in range(3):
@@ -147,6 +152,7 @@ async def test_a_process_stopped_for_less_than_the_lease_keeps_its_job(fleet: Fl
         await fleet.beats(1)  # the other daemon's
         os.kill(began.pid, signal.SIGCONT)
 
+    fleet.let_go(job)
     await fleet.reaches(job, JobState.COMPLETED)
     assert len(fleet.ran(job)) == 1
     assert [await each.stops() for each in (daemon, other)] == [0, 0]
@@ -188,13 +194,14 @@ async def test_poison_fails_and_its_neighbours_complete(fleet: Fleet, how: str) 
 
 async def test_a_kill_from_outside_makes_no_job_suspect(fleet: Fleet) -> None:
     daemon = await fleet.start()
-    job = await fleet.add("lasting", 30.0)
+    job = await fleet.add("held")
 
     for time in range(1, 4):
         began = await fleet.began(job, time)
         os.kill(began.pid, signal.SIGKILL)
 
     await fleet.began(job, 4)
+    fleet.let_go(job)
     assert not daemon.said("suspects")
     assert await daemon.stops() == 0
 
@@ -216,12 +223,13 @@ async def test_a_process_that_dies_again_and_again_is_started_with_growing_pause
 
 async def test_term_to_a_child_ends_it_in_order_and_another_takes_its_place(fleet: Fleet) -> None:
     daemon = await fleet.start()
-    job = await fleet.add("lasting", 2.0)
+    job = await fleet.add("held")
     began = await fleet.began(job)
 
     os.kill(began.pid, signal.SIGTERM)
 
     await soon(lambda: len(daemon.children) == 2, "its successor, beside it")
+    fleet.let_go(job)
     await fleet.reaches(job, JobState.COMPLETED)
     await soon(lambda: began.pid not in daemon.children, "its end")
     assert len(fleet.ran(job)) == 1

@@ -126,7 +126,7 @@ async def test_redis_gone_for_two_leases_loses_no_job_and_is_said_once(
 ) -> None:
     async with Proxy(server.address) as proxy:
         daemon = await fleet.start({"REDIS_URL": proxy.url})
-        running = await fleet.add("lasting", 1.0)
+        running = await fleet.add("held")
         await fleet.began(running)
         waiting = [await fleet.add("lasting", 0.1) for _ in range(30)]
 
@@ -136,6 +136,7 @@ async def test_redis_gone_for_two_leases_loses_no_job_and_is_said_once(
         proxy.heal()
 
         await daemon.says("redis.back after")
+        fleet.let_go(running)
         for job in (running, *waiting):
             found = await fleet.reaches(job, JobState.COMPLETED)
             assert found.run.attempts == 1
@@ -173,7 +174,7 @@ async def test_a_silent_connection_is_given_up_before_the_lease_ends(
         daemon = await fleet.start({"REDIS_URL": proxy.url})
         job = await fleet.add("lasting", 3 * LEASE_S)
         await fleet.began(job)
-        other = await fleet.start(grace="10s")
+        other = await fleet.start()
 
         # The connection of the beats, and nothing else, hears no answer any more.
         proxy.blackhole(script("beat").sha)
@@ -250,12 +251,13 @@ async def test_the_health_port_says_how_it_stands(fleet: Fleet) -> None:
     assert f'"name":"{handlers.QUEUE}","status":"healthy"' in text
     assert (await _get(port, "/other"))[0] == 404
 
-    job = await fleet.add("lasting", 2.0)
+    job = await fleet.add("held")
     await fleet.began(job)
     daemon.send(signal.SIGTERM)
     await daemon.says("no more jobs are taken")
     assert await _get(port, "/readyz") == (503, "draining\n")
     assert (await _get(port, "/livez"))[0] == 200
+    fleet.let_go(job)
     assert await daemon.ends() == 0
 
 

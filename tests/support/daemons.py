@@ -38,7 +38,8 @@ LIMIT_S: Final = 30.0
 """For anything that processes of ours have to come to on a busy machine."""
 
 QUICK_LEASE: Final = "1500ms"
-QUICK_GRACE: Final = "2s"
+LONG_GRACE: Final = "20s"
+"""More than a job needs to end on a slow machine; who means it to run out says a shorter one."""
 NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 NO_CONFIG: Final[Mapping[str, object]] = MappingProxyType({})
 
@@ -159,7 +160,7 @@ class Fleet:
         return daemon
 
     def _environ(self, settings: Mapping[str, str]) -> dict[str, str]:
-        given = {"prefix": self.prefix, "lease": QUICK_LEASE, "grace": QUICK_GRACE, **settings}
+        given = {"prefix": self.prefix, "lease": QUICK_LEASE, "grace": LONG_GRACE, **settings}
         named = {f"STREAMQ_{name.upper()}": value for name, value in given.items()}
         return {"REDIS_URL": self.url, handlers.RAN: str(self._ran)} | named
 
@@ -177,6 +178,10 @@ class Fleet:
         found = await handlers.app.queue(handlers.QUEUE).get(job)
         assert found is not None, job
         return found
+
+    def let_go(self, job: str) -> None:
+        """Lets a `held` job end."""
+        handlers.let_go_file(self._ran, job).touch()
 
     async def reaches(self, job: str, *states: JobState, limit_s: float = LIMIT_S) -> Job:
         """The job, once it stands in one of these states."""

@@ -22,6 +22,12 @@ SLOW_LIFESPAN = "STREAMQ_TEST_SLOW_LIFESPAN"
 FAILING_LIFESPAN = "STREAMQ_TEST_FAILING_LIFESPAN"
 
 QUEUE = "q"
+LOOK_S = 0.01
+
+
+def let_go_file(ran: Path, job: str) -> Path:
+    """There once the `held` job may end; beside the file of what ran."""
+    return ran.with_name(f"let-go-{job}")
 
 
 @asynccontextmanager
@@ -69,6 +75,16 @@ async def lasting(data: float, job: Context) -> str:
     _note(job)
     await asyncio.sleep(data)
     return "slept"
+
+
+@app.job(QUEUE)
+async def held(data: object, job: Context) -> str:
+    """Lasts until the test lets it go: no test's verdict hangs on how fast its machine is."""
+    _note(job)
+    file = let_go_file(Path(os.environ[RAN]), job.id)
+    while not file.exists():  # noqa: ASYNC110 - another process says so
+        await asyncio.sleep(LOOK_S)
+    return "let go"
 
 
 @app.job(QUEUE)
