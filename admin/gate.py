@@ -15,10 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from admin.access.address import client_address
 from admin.binding import Bound
 from admin.call import Call
 from admin.errors import BadRequest, Conflict, Forbidden, NotFound, Refused, Unauthorized
 from admin.policy import Entry, Method, Open, Role, Row, Via, Who
+from admin.settings import Settings
 from admin.site import Site
 from admin.wire import answer, body_of, path_of, query_of, refusal
 from streamq.errors import (
@@ -81,7 +83,7 @@ class Gate:
         """Raises a Refused for whoever may not go on."""
         who = None
         if row.needs is Open.CRON:
-            who = cron_of(request, self._site.settings.cron_secret)
+            who = cron_of(request, self._site.settings)
         elif isinstance(row.needs, Role):
             who = await self._site.access.who(request)
         for guard in self._site.guards:
@@ -112,15 +114,15 @@ def admit(row: Row, who: Who | None) -> None:
         raise Forbidden(row.needs, f"You are {who.role}; to {row.does} takes {row.needs}.")
 
 
-def cron_of(request: Request, secret: str | None) -> Who | None:
+def cron_of(request: Request, settings: Settings) -> Who | None:
     """The outside scheduler, if the request has its secret."""
+    secret = settings.cron_secret
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if not secret or scheme.lower() != "bearer":
         return None
     if not hmac.compare_digest(given.strip().encode(), secret.encode()):
         return None
-    address = request.client.host if request.client else ""
-    return Who("cron", Role.VIEWER, Via.CRON, address)
+    return Who("cron", Role.VIEWER, Via.CRON, client_address(request, settings.proxies))
 
 
 def request_id_of(request: Request) -> str:

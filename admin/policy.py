@@ -9,9 +9,10 @@ having been forgotten.
 import re
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import msgspec
+from msgspec import Meta
 from starlette.requests import Request
 
 
@@ -145,8 +146,12 @@ class Guard(Protocol):
         ...
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A change that somebody made, or tried to; or a payload that was revealed to them."""
+class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A change that somebody made, or tried to; or a payload that was revealed to them.
+
+    As the gate hands it over its values are as they are, and the hashes are empty; an audit keeps
+    it without secrets.
+    """
 
     who: str
     role: str
@@ -163,7 +168,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What it came to, in a sentence."""
     before: object = None
     after: object = None
-    """As they are: whoever keeps them decides what of it (a hash, the redacted form)."""
+    before_hash: Annotated[str, Meta(description="of all that it was, its secrets too")] = ""
+    after_hash: str = ""
 
 
 class Audit(Protocol):

@@ -35,25 +35,6 @@ PAGE: Final = 500
 log = logging.getLogger("streamq.audit")
 
 
-class Record(msgspec.Struct, frozen=True, rename="camel"):
-    """One entry as it is kept."""
-
-    who: str
-    role: str
-    via: str
-    address: str
-    action: str
-    status: int
-    request_id: str
-    queue: str = ""
-    job: str = ""
-    detail: str = ""
-    before: object = None
-    after: object = None
-    before_hash: str = ""
-    after_hash: str = ""
-
-
 class AuditJournal:
     """An `Audit`."""
 
@@ -62,25 +43,19 @@ class AuditJournal:
         self._secret = secret
 
     async def note(self, entry: Entry) -> None:
-        record = self._record(entry)
-        _say(record)
-        await self._app.redis.admin.write(NAME, msgspec.json.encode(record), keep=KEEP)
+        kept = self._without_secrets(entry)
+        _say(kept)
+        await self._app.redis.admin.write(NAME, msgspec.json.encode(kept), keep=KEEP)
 
     async def page(self, limit: int, before: str | None) -> list[Written]:
         """Newest first. Raises StoreError, InvalidName."""
         return await self._app.redis.admin.written(NAME, limit, before=before)
 
-    def _record(self, entry: Entry) -> Record:
+    def _without_secrets(self, entry: Entry) -> Entry:
         marked = self._marked(entry.queue)
         before, after = redact(entry.before, marked), redact(entry.after, marked)
-        return Record(
-            who=entry.who,
-            role=entry.role,
-            via=entry.via,
-            address=entry.address,
-            action=entry.action,
-            status=entry.status,
-            request_id=entry.request_id,
+        return msgspec.structs.replace(
+            entry,
             queue=entry.queue[:TEXT_CHARS_MAX],
             job=entry.job[:TEXT_CHARS_MAX],
             detail=redact_text(entry.detail[:TEXT_CHARS_MAX]),
@@ -116,13 +91,13 @@ def _short(value: object) -> object:
     return f"{encoded[:VALUE_BYTES_MAX].decode(errors='replace')}… [{len(encoded):,} bytes]"
 
 
-def _say(record: Record) -> None:
+def _say(kept: Entry) -> None:
     """One line; what a stranger wrote may hold what a terminal obeys."""
     log.info(
-        "%s %s %s %s -> %d", *map(harmless, (record.who or "-", record.action, record.queue,
-                                             record.job)), record.status,
-        extra={"event": "admin.change", "address": harmless(record.address), "via": record.via,
-               "request_id": record.request_id},
+        "%s %s %s %s -> %d", *map(harmless, (kept.who or "-", kept.action, kept.queue, kept.job)),
+        kept.status,
+        extra={"event": "admin.change", "address": harmless(kept.address), "via": kept.via,
+               "request_id": kept.request_id},
     )  # fmt: skip
 
 
@@ -140,25 +115,11 @@ class AuditQuery(msgspec.Struct, frozen=True):
     job: str = ""
 
 
-class Change(msgspec.Struct, frozen=True, rename="camel"):
+class Change(Entry, frozen=True, kw_only=True, rename="camel"):
     """One thing that somebody did, or tried to: `status` is that of the answer."""
 
     id: str
     timestamp: EpochMs
-    who: str
-    role: str
-    via: str
-    address: str
-    action: str
-    status: int
-    queue: str
-    job: str
-    detail: str
-    before: object
-    after: object
-    before_hash: Annotated[str, Meta(description="of all that it was, its secrets too")]
-    after_hash: str
-    request_id: str
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -197,14 +158,10 @@ async def audit(call: Call, query: AuditQuery) -> Changes:
 def _change(written: Written) -> Change | None:
     """None for what somebody else wrote there."""
     try:
-        record = msgspec.json.decode(written.value, type=Record)
+        entry = msgspec.json.decode(written.value, type=Entry)
     except msgspec.MsgspecError:
         return None
-    return Change(
-        id=written.id,
-        timestamp=written.at_ms,
-        **{name: getattr(record, name) for name in Record.__struct_fields__},
-    )
+    return Change(id=written.id, timestamp=written.at_ms, **msgspec.structs.asdict(entry))
 
 
 def _is_asked_for(change: Change, query: AuditQuery) -> bool:

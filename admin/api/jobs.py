@@ -32,7 +32,7 @@ async def job(call: Call, path: AtJob, query: JobQuery) -> JobShown:
     if query.reveal:
         call.require(Role.ADMIN, "Payloads are shown as they are to admins alone.")
         await call.audit("job.reveal")
-    return job_shown(call.app, found, reveal=query.reveal, bytes_max=ALONE_BYTES_MAX)
+    return await job_shown(call.app, found, reveal=query.reveal, bytes_max=ALONE_BYTES_MAX)
 
 
 async def found_job(call: Call, path: AtJob) -> Job:

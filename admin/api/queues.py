@@ -8,7 +8,7 @@ from msgspec import Meta
 from admin.api.limits import Limits, limits_of
 from admin.api.paths import AtName, AtQueue, Done, done
 from admin.api.reading import patiently, together
-from admin.api.shown import EpochMs, JobShown, job_shown
+from admin.api.shown import EpochMs, JobShown, all_shown
 from admin.call import Call
 from admin.wire import CLAMP
 from streamq import Counts, JobState, Queue
@@ -124,9 +124,9 @@ async def queue(call: Call, path: AtName) -> QueueDetail:
     found = await call.queue(path.name)
     c, state = await found.counts(), await found.state()
     pages = await together(found.page(s, limit=FRONT_JOBS) for s in FRONT_STATES)
-    waiting, active, failed = (
-        [job_shown(call.app, job) for job in page.jobs[:FRONT_JOBS]] for page in pages
-    )
+    front = [job for page in pages for job in page.jobs[:FRONT_JOBS]]
+    shown = await all_shown(call.app, front)
+    waiting, active, failed = ([job for job in shown if job.state is s] for s in FRONT_STATES)
     return QueueDetail(
         name=found.name,
         counts=QueueCounts(

@@ -1,12 +1,13 @@
 """A job as the API shows it: the keys of BullMQ's API in their order, then ours; no secrets."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+from admin.api.reading import together
 from streamq import App, Job, JobState
 from streamq.job import PRIORITY_DEFAULT, AttemptError, value_of
 from streamq.redact import marked_in, redact, redact_text
@@ -18,6 +19,9 @@ ALONE_BYTES_MAX: Final = 1 << 20
 SHOWN_AT_ONCE: Final = 10
 
 EpochMs = Annotated[int, Meta(description="milliseconds since 1970-01-01T00:00:00Z")]
+WorkerId = Annotated[
+    str, Meta(description="as `workers` lists it; null: it ended more than ten minutes ago")
+]
 Held = Annotated[object, Meta(description="what the job holds, without its secrets")]
 
 
@@ -28,7 +32,7 @@ class AttemptShown(msgspec.Struct, frozen=True, rename="camel"):
     type: str
     message: str
     timestamp: EpochMs
-    worker: str
+    worker: WorkerId | None
 
 
 class JobShown(msgspec.Struct, frozen=True, rename="camel"):
@@ -53,15 +57,39 @@ class JobShown(msgspec.Struct, frozen=True, rename="camel"):
     """The first one included; null: as its handler or its queue says."""
     due_on: EpochMs | None
     expires_on: EpochMs | None
-    worker: str | None
+    worker: WorkerId | None
     headers: Mapping[str, str]
     errors: list[AttemptShown]
 
 
-def job_shown(
+async def job_shown(
     app: App, job: Job, *, reveal: bool = False, bytes_max: int = LISTED_BYTES_MAX
 ) -> JobShown:
     """A job for the API. `reveal`: with its secrets; texts, too, are as they were then."""
+    return _shown(app, job, await _processes(app, [job]), reveal, bytes_max)
+
+
+async def all_shown(app: App, jobs: Sequence[Job]) -> list[JobShown]:
+    """Jobs for a list. Lets others of the loop run in between: a payload of many secrets takes
+    milliseconds."""
+    found, processes = [], await _processes(app, jobs)
+    for i, job in enumerate(jobs):
+        found.append(_shown(app, job, processes, False, LISTED_BYTES_MAX))
+        if i % SHOWN_AT_ONCE == SHOWN_AT_ONCE - 1:
+            await asyncio.sleep(0)
+    return found
+
+
+async def _processes(app: App, jobs: Collection[Job]) -> Mapping[str, str]:
+    """The workers of these jobs as people know them, by their lanes: a job was given to a lane."""
+    queues = {job.queue for job in jobs if job.run.worker or job.run.errors}
+    rows = await together(app.queue(name).workers() for name in sorted(queues))
+    return {lane.id: lane.row.process for lanes in rows for lane in lanes}
+
+
+def _shown(
+    app: App, job: Job, processes: Mapping[str, str], reveal: bool, bytes_max: int
+) -> JobShown:
     run, options = job.run, job.options
     handler = app.handlers.find(job.queue, job.name)
     marked = frozenset[str]() if handler is None else marked_in(handler.codec.kind)
@@ -91,29 +119,23 @@ def job_shown(
         attempts=options.attempts,
         due_on=job.due_at_ms,
         expires_on=options.expires_at_ms,
-        worker=run.worker or None,
+        worker=processes.get(run.worker),
         headers=_headers(options.headers or {}, reveal),
-        errors=[_attempt(error, text(error.message)) for error in run.errors],
+        errors=[
+            AttemptShown(
+                error.attempt,
+                error.type,
+                text(error.message),
+                error.at_ms,
+                processes.get(error.worker),
+            )
+            for error in run.errors
+        ],
     )
-
-
-async def all_shown(app: App, jobs: Sequence[Job]) -> list[JobShown]:
-    """Jobs for a list. Lets others of the loop run in between: a payload of many secrets takes
-    milliseconds."""
-    found = []
-    for i, job in enumerate(jobs):
-        found.append(job_shown(app, job))
-        if i % SHOWN_AT_ONCE == SHOWN_AT_ONCE - 1:
-            await asyncio.sleep(0)
-    return found
 
 
 def _line(error: AttemptError) -> str:
     return f"{error.type}: {error.message}"
-
-
-def _attempt(error: AttemptError, message: str) -> AttemptShown:
-    return AttemptShown(error.attempt, error.type, message, error.at_ms, error.worker)
 
 
 def _headers(headers: Mapping[str, str], reveal: bool) -> Mapping[str, str]:

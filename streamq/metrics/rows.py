@@ -125,7 +125,7 @@ SCHEDULE: Final[tuple[Row[ScheduleSeen], ...]] = (
     ),
     Row(
         "streamq_schedule_misses_total",
-        "Slots that the misfire policy passed over.",
+        "Slots that added no job: left out by the misfire policy, or by the overlap policy.",
         lambda s: _one(s.missed),
         kind=Kind.COUNTER,
     ),

@@ -11,19 +11,19 @@ from schemathesis import engine
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events
 
+from admin.access.routes import ACCESS_ROUTES
 from admin.api.openapi import document_of, operation_id
-from admin.app import AdminApp, create_app
+from admin.app import AdminApp
 from admin.policy import Role
 from admin.routes import ROUTES
-from admin.settings import Settings
 from streamq import App
 from streamq.embedded import EmbeddedServer
 from streamq.settings import Settings as EngineSettings
-from tests.admin.conftest import client_of
+from tests.admin.access.people import TOKENS, client, guarded_admin, settings_of
 from tests.admin.office import Office
 from tests.admin.running import Running, running
-from tests.admin.tokens import ConfiguredTokens, bearer
 
+ALL_ROUTES: Final = (*ACCESS_ROUTES, *ROUTES)
 SEED: Final = 20261124
 STREAMS: Final = "/events"  # has no end; tests/admin/test_events.py reads it
 
@@ -46,7 +46,7 @@ def office_admin(server: EmbeddedServer, prefix: str) -> AdminApp:
         await app.close()
 
     asyncio.run(prepare())
-    return create_app(app, Settings(cron_secret="x" * 24), access=ConfiguredTokens())
+    return guarded_admin(app, settings_of(cron_secret="x" * 24))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def _failures(
         {
             "seed": SEED,
             "base-url": url,
-            "headers": bearer(Role.ADMIN),
+            "headers": {"Authorization": f"Bearer {TOKENS[Role.ADMIN].token}"},
             "workers": 1,
             "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
             "phases": {**phases, "examples": OFF},
@@ -132,18 +132,19 @@ def test_every_route_is_described_with_who_may_call_it(office_admin: AdminApp) -
         for path, operations in paths.items()
         for method, operation in operations.items()
     }
-    assert described.keys() == {(row.method.value, row.path) for row in ROUTES}
+    assert described.keys() == {(row.method.value, row.path) for row in ALL_ROUTES}
     ids = [operation["operationId"] for operation in described.values()]
     assert len(set(ids)) == len(ids)
-    for row in ROUTES:
+    for row in ALL_ROUTES:
         operation = described[row.method.value, row.path]
         assert operation["x-needs"] == row.needs
         assert operation["operationId"] == operation_id(row)
         assert operation["summary"]
 
 
-async def test_it_is_served_with_the_queues_there_are(admin: AdminApp) -> None:
-    async with client_of(admin, Role.VIEWER) as viewer:
+async def test_it_is_served_with_the_queues_there_are(app: App, office: Office) -> None:
+    admin = guarded_admin(app)
+    async with client(admin, token=TOKENS[Role.VIEWER].token) as viewer:
         response = await viewer.get("/api/admin/jobs/openapi.json")
 
     document = response.json()

@@ -1,5 +1,6 @@
 """Who may call what: every route against every role, and no route without a row that says so."""
 
+import ipaddress
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
@@ -286,3 +287,17 @@ async def test_the_cron_route_opens_for_its_secret_alone(
 
     assert ran.status_code == status
     assert looked.status_code == 401, "and it opens nothing else"
+
+
+async def test_of_the_cron_route_it_is_known_where_the_request_came_from(
+    app: App, office: Office, audit: KeptAudit
+) -> None:
+    """A proxy that is trusted says so; what a client wrote itself is further to the left."""
+    settings = Settings(cron_secret=CRON_SECRET, proxies=(ipaddress.ip_network("127.0.0.1"),))
+    admin = create_app(app, settings, access=ConfiguredTokens(), audit=audit, rows=CRON_ROWS)
+    said = {"X-Forwarded-For": "10.9.9.9, 198.51.100.9", "Authorization": f"Bearer {CRON_SECRET}"}
+    async with client_of(admin) as client:
+        await client.post("/cron", headers=said)
+
+    (entry,) = audit.entries
+    assert (entry.who, entry.address) == ("cron", "198.51.100.9")

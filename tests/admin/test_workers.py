@@ -15,7 +15,7 @@ from streamq.embedded import EmbeddedServer
 from streamq.settings import Settings as EngineSettings
 from streamq.testing.idle import working
 from tests.admin.conftest import client_of
-from tests.admin.office import Office
+from tests.admin.office import Mail, Office
 from tests.admin.tokens import ConfiguredTokens, KeptAudit
 from tests.support import handlers
 from tests.support.daemons import Fleet
@@ -48,6 +48,27 @@ async def test_a_worker_is_shown_with_its_lanes_summed(
 
 async def _registered(app: App) -> bool:
     return all([len(await app.queue(name).workers()) == 2 for name in ("email", "report")])
+
+
+async def test_a_job_names_its_worker_as_the_list_of_workers_does(
+    viewer: httpx2.AsyncClient, app: App, office: Office
+) -> None:
+    async with working(app, ["email"], None, 20):
+        await office.send_email.add(Mail("ana@example.com"), id="sent")
+        await office.send_email.add(Mail("nobody"), id="unsent")
+        await soon(lambda: _ended(app, 2), "both have ended")
+        (worker,) = (await viewer.get(f"{API}/workers")).json()
+        sent = (await viewer.get(f"{API}/job/email/sent")).json()
+        (unsent,) = (await viewer.get(f"{API}/failed")).json()
+        front = (await viewer.get(f"{API}/queue/email")).json()["jobs"]["failed"]
+
+    assert sent["worker"] == unsent["job"]["worker"] == worker["id"]
+    assert [error["worker"] for error in unsent["job"]["errors"]] == [worker["id"]]
+    assert front == [unsent["job"]]
+
+
+async def _ended(app: App, jobs: int) -> bool:
+    return len(await app.queue("email").ended(limit=10)) == jobs
 
 
 async def test_a_worker_that_is_not_there_is_not_told(
