@@ -389,6 +389,16 @@ async def test_a_full_redis_lets_workers_settle_and_claim(hand: ByHand, look: Lo
     assert {c.id for c in turn.claims} == {"next", "due", "j4"}
 
 
+async def test_a_full_redis_lets_a_worker_ask_in_vain(hand: ByHand, look: Look) -> None:
+    await hand.register(W1)
+    await hand.add(new("later", delay_ms=1_000))
+
+    with full(look.raw):
+        turn = await hand.turn(W1, slots=5, waits=True)
+
+    assert turn.claims == []
+
+
 # ---- faults
 
 

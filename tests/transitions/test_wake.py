@@ -144,6 +144,49 @@ async def test_h21_a_token_that_nobody_can_use_does_not_spin(hand: ByHand, look:
     assert look.tokens() == (0, 0)
 
 
+async def test_who_left_jobs_for_its_share_only_passes_the_token_on(
+    hand: ByHand, look: Look
+) -> None:
+    """It has free slots and waits, but the line of given back jobs has not run dry."""
+    await hand.register(W1, W2)
+    await hand.add("a", "b")
+    await hand.settle(await hand.claim(W1), End.RELEASED)
+    _take_tokens(hand, look)
+
+    turn = await hand.turn(W2, slots=5, share=1, waits=True)
+
+    assert [claim.id for claim in turn.claims] == ["a"]
+    assert look.tokens() == (0, 1)
+
+
+async def test_who_takes_suspects_alone_leaves_the_token_of_the_others(
+    hand: ByHand, look: Look
+) -> None:
+    await hand.register(W1, W2)
+    await hand.make_suspects("a")
+    await hand.add("b")
+    _take_tokens(hand, look)
+
+    turn = await hand.turn(W2, slots=5, alone=True, waits=True)
+
+    assert [claim.id for claim in turn.claims] == ["a"]
+    assert look.tokens() == (1, 0)
+
+
+async def test_a_due_job_wakes_another_while_the_timers_holder_is_late(
+    hand: ByHand, look: Look
+) -> None:
+    await hand.register(W1, W2)
+    await hand.add(new("a", delay_ms=1_000))
+    assert await _idle(hand, W1) == 1_000
+    _take_tokens(hand, look)
+    hand.later(1_000)
+
+    await hand.beat(W2)
+
+    assert look.tokens() == (1, 0)
+
+
 async def test_h21_suspects_wake_nobody(hand: ByHand, look: Look) -> None:
     await hand.register(W1)
     await hand.make_suspects("a")
@@ -383,6 +426,21 @@ async def test_h27_an_empty_step_of_a_shy_worker_pushes_no_token(hand: ByHand, l
     hand.later(10)
     await _idle(hand)
     assert look.meta("timer_by") == "w1", "and later it takes the timer as any other"
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_who_takes_no_timer_wakes_somebody_who_does(
+    hand: ByHand, look: Look, waits: bool
+) -> None:
+    """Shy or ending, it claimed all there was: a delayed job still needs somebody who looks."""
+    await hand.register(W1)
+    await hand.add("a", new("b", delay_ms=1_000))
+    _take_tokens(hand, look)
+
+    turn = await hand.turn(W1, slots=5, waits=waits, shy=waits)
+
+    assert [claim.id for claim in turn.claims] == ["a"]
+    assert look.tokens() == (1, 0)
 
 
 async def test_a_shy_worker_gives_its_timer_up(hand: ByHand, look: Look) -> None:

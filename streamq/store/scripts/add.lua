@@ -70,9 +70,14 @@ for name, times in pairs(by_name) do
   count('added:' .. name, times)
 end
 count('added', #waiting + #delayed)
+count('existed', #existed)
 tell_ids('waiting', waiting)
 tell_ids('delayed', delayed)
-wake_up(m, now, false, false)
+if #waiting > 0 and claim_room(m, now) > 0 then
+  push_token(key.wake) -- what was added is free: nothing has to be read to know that
+else
+  wake_up(m, now, false, false)
+end
 redis.call('HSET', key.adds, arg.producer,
   string.format('%s:%.0f:', arg.number, now) .. table.concat(existed, ' '))
 return { now, 0, unpack(existed) }

@@ -4,7 +4,7 @@
 -- Bound    one worker
 -- KEYS     workers turns leases delayed wake wake0 meta wait
 -- ARGV     now worker kind row max_active rate
--- USES     clock lines rate enqueue due wake
+-- USES     clock lines rate enqueue wake
 -- RETURNS  now
 -- ERRORS   LAYOUT; STATE: the id was used before (a late copy of a register), take a new one
 

@@ -4,7 +4,7 @@
 -- Bound    1,000 held, 1,000 pending entries a line; 1 MiB of records out
 -- KEYS     jobs runs leases delayed completed failed parked turns wake wake0 meta wait
 -- ARGV     now worker turn | n ids, leases (held: running, or settled without an answer)
--- USES     clock lines rate sections settle places enqueue due wake
+-- USES     clock lines rate sections settle places enqueue wake
 -- RETURNS  now, ids that are held no more, then for each claim that the worker does not know:
 --          line, entry, value, record ('' past the byte budget), run, lease
 -- ERRORS   GONE; STALE: the number is not above the stored one

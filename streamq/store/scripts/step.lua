@@ -64,11 +64,14 @@ end
 -- settle: the new place first and the lease last, so that a script that ends early is put right by
 -- the same outcomes handed in again; and while an entry pends, its lease says what it is. The first
 -- write of all is one that a full Redis allows.
-redis.call('HDEL', key.turns, '')
-write_runs(first_id, last_id, take(n_leases))
-for _, state in ipairs({ 'completed', 'failed', 'parked' }) do
-  enter(key[state], now, first_of[state], last_of[state])
+local only_asks = #ARGV == ARGV_FIRST + 13 -- every section is empty
+if not only_asks then
+  redis.call('HDEL', key.turns, '')
 end
+write_runs(first_id, last_id, take(n_leases))
+enter(key.completed, now, first_of.completed, last_of.completed)
+enter(key.failed, now, first_of.failed, last_of.failed)
+enter(key.parked, now, first_of.parked, last_of.parked)
 if last_settled >= first_of.gone then
   forget({ unpack(ARGV, first_of.gone, last_settled) })
 end
@@ -92,8 +95,10 @@ local logs_first, logs_last = take(take_count() * 2)
 for i = logs_first, logs_last, 2 do
   append_log(ARGV[i], ARGV[i + 1])
 end
-trim(key.completed, arg.keep_completed)
-trim(key.failed, arg.keep_failed)
+if n_settled > 0 then
+  trim(key.completed, arg.keep_completed)
+  trim(key.failed, arg.keep_failed)
+end
 local counters_first, counters_last = take(take_count() * 2)
 for i = counters_first, counters_last, 2 do
   count(ARGV[i], ARGV[i + 1])
@@ -107,14 +112,17 @@ for _, kind in ipairs(KINDS) do
 end
 
 -- due and claim
-promote_due(m, now, 1000)
+local _, next_due = promote_due(m, now, 1000)
 local slots, out, fence = tonumber(arg.slots), { ids = {}, bytes = 0 }, m.fence
 local room, opens_at = claim_room(m, now)
-local wanted, claimed, dead = math.min(slots, room), 0, 0
+local wanted, claimed, dead, dry = math.min(slots, room), 0, 0, false
 if wanted > 0 then
   fence = math.max(m.fence + 1, now_us)
-  claimed, dead = claim_lines(out, arg.order == '' and '0' .. m.lines or arg.order, wanted,
+  claimed, dead, dry = claim_lines(out, arg.order == '' and '0' .. m.lines or arg.order, wanted,
     tonumber(arg.share), fence)
+end
+if only_asks and claimed == 0 then
+  redis.call('HDEL', key.turns, '') -- no claim: the first write is still to come
 end
 if claimed > 0 then
   rate_used(m, now, claimed)
@@ -132,10 +140,11 @@ flag_claims(flagged, out.ids)
 -- wait: when to look again, the timer, the tokens; the turn number is the last write.
 local waits = slots > claimed and string.find(arg.flags, 'w', 1, true) ~= nil
 local shy = string.find(arg.flags, 's', 1, true) ~= nil
-local told_ms = keep_timer(m, now, waits, shy, opens_at)
-if claimed == 0 and dead >= 1000 then
-  told_ms = 10
+local told_ms = keep_timer(m, now, waits, shy, opens_at, next_due)
+told_ms = claimed == 0 and dead >= 1000 and 10 or told_ms
+-- A worker that waits with every line run dry has left nothing for a token, and the timer is seen to.
+if not (dry and arg.order == '' and waits and not shy) then
+  wake_up(m, now, slots > 0 and n_settled == 0 and claimed == 0, shy)
 end
-wake_up(m, now, slots > 0 and n_settled == 0 and claimed == 0, shy)
 redis.call('HSET', key.turns, arg.worker, string.format('%s:%.0f', arg.turn, now))
 return { 'ok', now, string.format('%.0f', fence), told_ms, flagged, unpack(out) }

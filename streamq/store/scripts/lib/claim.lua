@@ -62,25 +62,24 @@ local function claim_line(out, line, want, fence)
 end
 
 -- Goes through the lines in their order until `slots` claims are made. `share` bounds what is
--- taken of the jobs that were given back. Returns claims, dead entries.
+-- taken of the jobs that were given back. Returns claims, dead entries, and whether every line ran
+-- dry: nothing is left in them that could be claimed.
 local function claim_lines(out, order, slots, share, fence)
-  local claimed, dropped = 0, 0
+  local claimed, dropped, dry = 0, 0, true
   for line in string.gmatch(order, '.') do
-    local taken = 0
-    while true do
-      local want = slots - claimed
+    local taken, got, want = 0, 0, 0
+    repeat
+      want = slots - claimed
       if line == '0' then
         want = math.min(want, share - taken)
       end
       if want <= 0 or dropped >= DEAD_MAX then
+        dry = false
         break
       end
       local n, dead = claim_line(out, line, want, fence)
-      claimed, taken, dropped = claimed + n, taken + n, dropped + dead
-      if dead == 0 then
-        break
-      end
-    end
+      claimed, taken, dropped, got = claimed + n, taken + n, dropped + dead, n + dead
+    until got < want
   end
-  return claimed, dropped
+  return claimed, dropped, dry
 end

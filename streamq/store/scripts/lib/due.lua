@@ -12,9 +12,14 @@ local function promote_members(m, members)
   end
 end
 
--- At most `limit` (1,000 or fewer) of the jobs that are due by now.
+-- At most `limit` (1,000 or fewer) of the jobs that are due by now. Returns how many, and when the
+-- next one is due.
 local function promote_due(m, now, limit)
+  local next_due = earliest_due()
+  if not next_due or next_due > now then
+    return 0, next_due
+  end
   local due = redis.call('ZRANGEBYSCORE', key.delayed, '-inf', now, 'LIMIT', 0, limit)
   promote_members(m, due)
-  return #due
+  return #due, earliest_due()
 end

@@ -51,3 +51,8 @@ local function any_free(m)
   end
   return false
 end
+
+-- When the earliest of the delayed is due; nil: there is none.
+local function earliest_due()
+  return tonumber(redis.call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2])
+end

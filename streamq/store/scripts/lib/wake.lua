@@ -20,11 +20,10 @@ local function claim_room(m, now)
 end
 
 -- When somebody has to look, though nothing happens until then; nil: no need.
-local function target_of(m, opens_at)
+local function target_of(m, opens_at, next_due)
   if m.paused then
     return nil
   end
-  local next_due = tonumber(redis.call('ZRANGE', key.delayed, 0, 0, 'WITHSCORES')[2])
   if opens_at and ((next_due and next_due <= opens_at) or any_free(m) or has_free('0')) then
     return opens_at
   end
@@ -33,9 +32,9 @@ end
 
 -- Who of the waiting workers looks at the target, and when this one looks again, in ms. One of
 -- them holds the timer and is told the target exactly; the others are told a little later.
-local function keep_timer(m, now, waits, shy, opens_at)
+local function keep_timer(m, now, waits, shy, opens_at, next_due)
   local mine = m.timer_by == arg.worker
-  local target = waits and target_of(m, opens_at)
+  local target = waits and target_of(m, opens_at, next_due)
   if target and not shy
     and (mine or not m.timer_at or m.timer_at > target or m.timer_at < now - TIMER_DEAD_MS) then
     if not mine or m.timer_at ~= target then
@@ -54,24 +53,31 @@ local function keep_timer(m, now, waits, shy, opens_at)
   return LOOK_AGAIN_MAX_MS
 end
 
+-- A token into a list that has none.
+local function push_token(list)
+  if redis.call('LLEN', list) == 0 then
+    redis.call('LPUSH', list, '1')
+  end
+end
+
 -- The fragment that ends every script, before its turn number. `idle`: an empty step, which had
 -- a free slot, handed in nothing and claimed nothing: what it could not take, its like cannot.
 local function wake_up(m, now, idle, shy)
   local room, opens_at = claim_room(m, now)
-  local empty = redis.call('LLEN', key.wake) == 0
-  if room > 0 and not idle then
-    if empty and (any_free(m) or redis.call('ZCOUNT', key.delayed, '-inf', now) > 0) then
-      redis.call('LPUSH', key.wake, '1')
-      empty = false
-    end
-    if redis.call('LLEN', key.wake0) == 0 and has_free('0') then
-      redis.call('LPUSH', key.wake0, '1')
-    end
+  if room > 0 and not idle and has_free('0') then
+    push_token(key.wake0)
   end
-  if empty and not (idle and shy) then
-    local target = target_of(m, opens_at)
-    if target and (not m.timer_at or m.timer_at > target or m.timer_at < now - TIMER_DEAD_MS) then
-      redis.call('LPUSH', key.wake, '1')
-    end
+  if redis.call('LLEN', key.wake) > 0 then
+    return
+  end
+  local next_due = earliest_due()
+  local wanted = room > 0 and not idle and (next_due and next_due <= now or any_free(m))
+  if not wanted and not (idle and shy) then
+    local target = target_of(m, opens_at, next_due)
+    wanted = target
+      and (not m.timer_at or m.timer_at > target or m.timer_at < now - TIMER_DEAD_MS)
+  end
+  if wanted then
+    redis.call('LPUSH', key.wake, '1')
   end
 end
