@@ -15,6 +15,7 @@ from processors.clients.delivery import Transport
 from processors.clients.ledger import Ledger
 from processors.clients.outbox import OutboxTransport
 from processors.clients.smtp import SmtpTransport
+from processors.database import Database
 from processors.settings import Settings, load_settings
 from processors.templates.brand import Branding
 from processors.templates.render import Site
@@ -66,6 +67,7 @@ class Shared(msgspec.Struct, frozen=True):
     site: Site
     transport: Transport
     ledger: Ledger
+    database: Database
 
 
 def shared_of(job: Context) -> Shared:
@@ -78,6 +80,8 @@ async def lifespan(started: App) -> AsyncIterator[Shared]:
     """Opened once by each worker process. Raises ConfigError for settings it cannot work with."""
     settings = load_settings(production=started.settings.env is Env.PRODUCTION)
     transport = open_transport(settings)
+    database = Database(settings.database)
+    await database.open()
     try:
         yield Shared(
             settings=settings,
@@ -88,8 +92,10 @@ async def lifespan(started: App) -> AsyncIterator[Shared]:
             ),
             transport=transport,
             ledger=Ledger(started.redis),
+            database=database,
         )
     finally:
+        await database.aclose()
         await transport.aclose()
 
 

@@ -8,6 +8,12 @@ import msgspec
 
 from processors.clients.mailbox import Mailbox, MailRefused, parse_mailbox
 from processors.clients.smtp_url import InvalidSmtpUrl, SmtpServer, parse_smtp_url
+from processors.database.url import (
+    EXAMPLE,
+    DatabaseServer,
+    InvalidDatabaseUrl,
+    parse_database_url,
+)
 from processors.templates.links import link_host
 from streamq.errors import ConfigError, InvalidSetting
 
@@ -24,6 +30,7 @@ _NEEDED_IN_PRODUCTION = {
     "APP_URL": "https://app.example.com",
     "FROM_EMAIL": "noreply@example.com",
     "SMTP_URL": "smtp+starttls://user:password@mail.example.com:587",
+    "DATABASE_URL": EXAMPLE,
 }
 
 
@@ -42,6 +49,13 @@ class UnsetInProduction(ConfigError):
         )
 
 
+class UnsetDatabase(ConfigError):
+    """A command about the database, and none is named."""
+
+    def __init__(self) -> None:
+        super().__init__(f"DATABASE_URL is not set. For example:  DATABASE_URL={EXAMPLE}")
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of the processors in one process."""
 
@@ -57,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The only folder whose files may be attached by their path; None: no folder."""
     link_hosts: frozenset[str] | None
     """Where links in mails may lead. None: anywhere; never in production."""
+    database: DatabaseServer | None
+    """None: jobs that need it fail and say so; never in production."""
 
 
 def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -66,13 +82,14 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
     a second reading of it could differ, and mails would become files where they are real.
 
     APP_URL, FROM_EMAIL, SMTP_URL (or SMTP_URL_FILE, a file that holds it), MAIL_OUTBOX_DIR,
-    MAIL_ATTACHMENTS_DIR, MAIL_LINK_HOSTS (names after commas). Raises UnsetInProduction,
-    InvalidSetting.
+    MAIL_ATTACHMENTS_DIR, MAIL_LINK_HOSTS (names after commas), DATABASE_URL (or DATABASE_URL_FILE).
+    Raises UnsetInProduction, InvalidSetting.
     """
     given = {
         "APP_URL": environ.get("APP_URL", ""),
         "FROM_EMAIL": environ.get("FROM_EMAIL", ""),
         "SMTP_URL": _secret(environ, "SMTP_URL"),
+        "DATABASE_URL": _secret(environ, "DATABASE_URL"),
     }
     unset = tuple(name for name in _NEEDED_IN_PRODUCTION if not given[name])
     if production and unset:
@@ -87,7 +104,16 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
         outbox=Path(environ.get("MAIL_OUTBOX_DIR") or _OUTBOX),
         attachments=_folder("MAIL_ATTACHMENTS_DIR", attachments) if attachments else None,
         link_hosts=_link_hosts(environ.get("MAIL_LINK_HOSTS", ""), app_url, production),
+        database=_database(given["DATABASE_URL"]) if given["DATABASE_URL"] else None,
     )
+
+
+def database_server(environ: Mapping[str, str] = os.environ) -> DatabaseServer:
+    """The database alone, for commands about it. Raises UnsetDatabase, InvalidSetting."""
+    url = _secret(environ, "DATABASE_URL")
+    if not url:
+        raise UnsetDatabase
+    return _database(url)
 
 
 def _secret(environ: Mapping[str, str], name: str) -> str:
@@ -132,6 +158,13 @@ def _smtp(url: str) -> SmtpServer:
         why = f"its cafile {server.cafile} is not a file"
         raise InvalidSetting("SMTP_URL", _HIDDEN, ORIGIN, why)
     return server
+
+
+def _database(url: str) -> DatabaseServer:
+    try:
+        return parse_database_url(url)
+    except InvalidDatabaseUrl as error:
+        raise InvalidSetting("DATABASE_URL", _HIDDEN, ORIGIN, str(error)) from None
 
 
 def _folder(name: str, path: str) -> Path:

@@ -1,6 +1,7 @@
 """What tests of processors may ask for."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import msgspec
 import pytest
 
 from processors.app import app
+from processors.database import Database, DatabaseServer
+from processors.schema import apply_schema
 from streamq import App, Settings, load_settings
 from streamq.clock import REAL
 from streamq.embedded import EmbeddedServer
 from tests.processors import mail_server
 from tests.processors.certificates import Authority
+from tests.support.postgres import Databases, NoPostgres, Postgres, running
 
 
 @pytest.fixture
@@ -55,3 +59,39 @@ def imobibase_sync(server: EmbeddedServer, prefix: str) -> Iterator[App]:
     app.configure(_settings(server, prefix))
     yield app
     asyncio.run(app.close())
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for the session, by its socket and by TCP with a password."""
+    try:
+        with running() as started:
+            yield started
+    except NoPostgres as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres) -> Databases:
+    return Databases(postgres, {"schema": apply_schema})
+
+
+@pytest.fixture
+def database_server(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DatabaseServer]:
+    """A database of the test's own with the schema and no rows; DATABASE_URL names it."""
+    with databases.fresh("schema") as server:
+        monkeypatch.setenv("DATABASE_URL", databases.postgres.url_of(server.name))
+        yield server
+
+
+@pytest.fixture
+async def database(database_server: DatabaseServer) -> AsyncIterator[Database]:
+    """That database, as a handler has it in `shared_of(job).database`."""
+    database = Database(database_server)
+    await database.open()
+    yield database
+    await database.aclose()

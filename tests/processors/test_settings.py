@@ -13,6 +13,7 @@ PRODUCTION = {
     "APP_URL": "https://app.imobibase.com/",
     "FROM_EMAIL": "ImobiBase <noreply@imobibase.com>",
     "SMTP_URL": "smtp+starttls://user:s3cr3t@mail.imobibase.com",
+    "DATABASE_URL": "postgresql://app:s3cr3t@db.imobibase.com/imobibase",
 }
 
 
@@ -39,7 +40,7 @@ def test_production_takes_what_is_set() -> None:
     assert settings.link_hosts == frozenset({"app.imobibase.com"})
 
 
-@pytest.mark.parametrize("name", ["APP_URL", "FROM_EMAIL", "SMTP_URL"])
+@pytest.mark.parametrize("name", sorted(PRODUCTION))
 @pytest.mark.parametrize("value", [None, ""])
 def test_production_refuses_to_start_without_one_and_names_it(name: str, value: str | None) -> None:
     environ = {key: text for key, text in PRODUCTION.items() if key != name}
@@ -57,7 +58,7 @@ def test_production_refuses_to_start_without_one_and_names_it(name: str, value: 
 
 
 def test_production_names_all_that_is_missing_at_once() -> None:
-    with pytest.raises(UnsetInProduction, match="APP_URL and FROM_EMAIL and SMTP_URL are not set"):
+    with pytest.raises(UnsetInProduction, match=f"{' and '.join(PRODUCTION)} are not set"):
         load_settings(production=True, environ={})
 
 
@@ -72,6 +73,7 @@ def test_production_names_all_that_is_missing_at_once() -> None:
         ("FROM_EMAIL", "a@x.br, b@x.br", "one address per field"),
         ("FROM_EMAIL", "a@x.br\r\nBcc: b@x.br", "U\\+000D"),
         ("SMTP_URL", "smtp://user:s3cr3t@mail.example.com:s3cr3t", "its port is no number"),
+        ("DATABASE_URL", "mysql://user:s3cr3t@db.example.com/x", "does not begin with postgresql"),
         ("SMTP_URL", "smtps://mail.example.com?cafile=/nowhere.pem", "is not a file"),
         ("SMTP_URL_FILE", "/nowhere", "cannot be read"),
         ("MAIL_ATTACHMENTS_DIR", "/nowhere", "not a folder"),
