@@ -93,14 +93,14 @@ class Child:
 
     async def _live(self, app: App, queues: dict[str, int]) -> int:
         loop = asyncio.get_running_loop()
-        self._host = host = Host(app, self._setup, self._pipe)
+        self._host = host = Host(app, self._setup, self._pipe, queues)
         loop.add_signal_handler(signal.SIGTERM, host.on_term)
         loop.add_signal_handler(_DAEMON_ENDED, _nothing)  # from now on the lifeline says so
         with self._starting:
             self._loop = loop
         while self._early:
             self._obey(self._early.popleft())
-        return await host.live(queues)
+        return await host.live()
 
     def _read_settings(self) -> Settings:
         setup = self._setup
@@ -135,16 +135,18 @@ class Child:
             self._host.obey(command)
 
     def _reread(self, host: Host) -> None:
-        assert self._app is not None
+        app, before = self._app, self._settings
+        assert app is not None
         try:
-            settings = self._read_settings()
-            self._app.schedules.check(settings)
+            self._settings = self._read_settings().as_at_start(before)
+            app.configure(self._settings)
+            queues = self._queues_of(app)
         except StreamqError as error:
             log.error("[Settings] kept as they were: %s", error)
+            self._settings = before
+            app.configure(before)
             return
-        self._settings = settings
-        self._app.configure(self._settings)
-        host.tell_keeps()
+        host.renew(queues)
 
     # -- in the lifeline's thread ------------------------------------------------------------
 

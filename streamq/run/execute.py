@@ -75,6 +75,11 @@ class Executor:
         self._known_elsewhere = known_elsewhere
         self._terms: dict[str, Terms] = {}
 
+    def renew(self, defaults: JobDefaults) -> None:
+        """The queue's terms, for attempts that begin from now on."""
+        self._defaults = defaults
+        self._terms.clear()
+
     # -- before the handler
 
     def open(self, claim: Claim) -> Attempt | Outcome:

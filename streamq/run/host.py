@@ -61,7 +61,10 @@ log = logging.getLogger("streamq.worker")
 class Host:
     """See the module. All of it is for the loop's thread, but `workers`, `keeps` and `address`."""
 
-    def __init__(self, app: App, setup: Setup, pipe: Pipe[Command, Report]) -> None:
+    def __init__(
+        self, app: App, setup: Setup, pipe: Pipe[Command, Report], queues: Mapping[str, int]
+    ) -> None:
+        """`queues`: slots by name."""
         self.workers: list[Worker] = []
         self.keeps: Mapping[str, Keeps] = {}
         self._app = app
@@ -69,6 +72,8 @@ class Host:
         self.address: Address | None = None
         self._pipe = pipe
         self._state = ChildState.STARTING
+        self._queues = queues
+        self._resized = 0  # by an operator, beyond the slots that the settings say
         self._ticks = 0
         self._tick_every_s = min(TICK_MAX_S, setup.lease_ms / 1000 / TICKS_A_LEASE)
         self._told: Mapping[str, tuple[WorkerId, ...]] = {}
@@ -78,13 +83,13 @@ class Host:
         self._living: asyncio.Task[int] | None = None
         self._clockwork: Clockwork | None = None
 
-    async def live(self, queues: Mapping[str, int]) -> int:
-        """From the app's lifespan to the last goodbye; the exit code. `queues`: slots by name."""
+    async def live(self) -> int:
+        """From the app's lifespan to the last goodbye; the exit code."""
         self._living = asyncio.current_task()
         ticking = asyncio.create_task(self._tick_on())
         code, abandoned = 0, 0
         try:
-            await self._work_unless_stopped(queues)
+            await self._work_unless_stopped()
         except* (LayoutNewer, ConfigError) as group:
             error = _first_of(group)
             assert isinstance(error, LayoutNewer | ConfigError)
@@ -97,24 +102,24 @@ class Host:
             self._pipe.send(Bye(abandoned))
         return EXIT_ABANDONED if abandoned else code
 
-    async def _work_unless_stopped(self, queues: Mapping[str, int]) -> None:
+    async def _work_unless_stopped(self) -> None:
         try:
-            await self._work_within(queues)
+            await self._work_within()
         except asyncio.CancelledError:
             # By `stop`, while the app still opened what it needs: it was undone in its own order.
             if self._state is not ChildState.DRAINING:
                 raise
 
-    async def _work_within(self, queues: Mapping[str, int]) -> None:
+    async def _work_within(self) -> None:
         self.address = self._app.connection().address
         self._pipe.send(Loaded(self.address.url, self.address.origin, self.prefix))
         redis = Redis(self.address, name=f"streamq-{os.getpid()}")
         lifespan = self._app.lifespan
         try:
             async with nullcontext() if lifespan is None else lifespan(self._app) as shared:
-                self.workers = [self._made(q, redis, slots, shared) for q, slots in queues.items()]
+                self.workers = [self._made(queue, redis, shared) for queue in self._queues]
                 self._state = ChildState.RUNNING
-                self.tell_keeps()
+                self._tell_keeps()
                 self._send_tick()
                 await self._work()
         finally:
@@ -123,14 +128,13 @@ class Host:
                     await redis.close()
                     await self._app.close()
 
-    def _made(self, queue: str, redis: Redis, slots: int, shared: object) -> Worker:
-        alone = self._setup.alone
+    def _made(self, queue: str, redis: Redis, shared: object) -> Worker:
         return Worker(
             self._app,
             queue,
             redis,
-            concurrency=1 if alone else slots,
-            kind="a" if alone else "d",
+            concurrency=self._slots_of(queue),
+            kind="a" if self._setup.alone else "d",
             daemon=self._setup.daemon,
             label=self._setup.label,
             state=shared,
@@ -209,8 +213,8 @@ class Host:
             case Quiet(queue, on):
                 self._quiet(queue, on)
             case Resize(by):
-                for worker in self.workers:
-                    worker.resize(max(1, worker.slots + by))
+                self._resized = by
+                self._renew_workers()
             case Gone() | Cancelled():
                 self._hear(command)
             case Dump():
@@ -248,16 +252,28 @@ class Host:
             worker.hand_back()
         asyncio.get_running_loop().call_later(limit_s, self._given_up.set)
 
-    def tell_keeps(self) -> None:
-        """Reports what the app's queues keep, at the start and when the settings were re-read; the
-        schedules may be others then too."""
+    def renew(self, queues: Mapping[str, int]) -> None:
+        """The app has other settings: slots by queue, what holds for a queue, schedules."""
+        self._queues = queues
+        self._renew_workers()
+        self._tell_keeps()
+        if self._clockwork is not None:
+            self._clockwork.changed()
+
+    def _renew_workers(self) -> None:
+        for worker in self.workers:
+            worker.renew(self._slots_of(worker.queue))
+
+    def _slots_of(self, queue: str) -> int:
+        return 1 if self._setup.alone else max(1, self._queues[queue] + self._resized)
+
+    def _tell_keeps(self) -> None:
+        """Reports what the app's queues keep."""
         self.keeps = {
             worker.queue: keeps_of(self._app.queue_settings(worker.queue))
             for worker in self.workers
         }
         self._pipe.send(Ready(self.keeps))
-        if self._clockwork is not None:
-            self._clockwork.changed()
 
     def _of(self, queue: str) -> list[Worker]:
         return [worker for worker in self.workers if not queue or worker.queue == queue]

@@ -29,6 +29,7 @@ from streamq.job import (
     unpack_run,
 )
 from streamq.run.context import Context, Notes, whole_text
+from streamq.store.replies import Turn
 from streamq.verdicts import Fail, Snooze
 
 RESULT_BYTES_MAX = 64 * 1024  # a larger result is not kept, and the job's log says so
@@ -268,6 +269,14 @@ def flagged(outcome: Outcome, flag: str, now_ms: int) -> Outcome:
         outcome.run or run_of(outcome.claim), reason="cancelled", finished_at_ms=now_ms
     )
     return msgspec.structs.replace(outcome, end=End.FAILED, run=run, count="cancelled")
+
+
+def marked(turn: Turn) -> list[Claim]:
+    """The turn's claims; those that an operator cancelled or removed meanwhile are marked."""
+    return [
+        msgspec.structs.replace(claim, cancelled=True) if claim.id in turn.flagged else claim
+        for claim in turn.claims
+    ]
 
 
 def run_of(claim: Claim) -> Run:

@@ -26,7 +26,7 @@ from streamq.errors import (
     WrongState,
 )
 from streamq.job import GIVEN_BACK, Claim, JobId, Outcome, WorkerId
-from streamq.run.judge import Attempt, released
+from streamq.run.judge import Attempt, marked, released
 from streamq.run.outbox import Outbox
 from streamq.settings import JobDefaults
 from streamq.stats import tally
@@ -125,6 +125,11 @@ class Lane:
         self._nudged.set()
         self.rests.clear()
 
+    def follow(self, before: "Lane") -> None:
+        """Takes over from a lane of its worker: the clock of Redis, and what that one was told."""
+        self._offset_ms, self.turned_at = before._offset_ms, before.turned_at
+        self.quiet = before.quiet
+
     def begin(self, claim: Claim) -> None:
         """A claim to its attempt; or back at once, if it came after `stop`."""
         if self.stopping:
@@ -168,8 +173,12 @@ class Lane:
         """Slots that a turn may fill now."""
         if self.stopping or self.quiet:
             return 0
-        taken = len(self.running) + len(self.opening) + len(self.zombies) + len(self.stuck)
-        return max(0, min(self.slots - taken, transitions.SLOTS_MAX))
+        return max(0, min(self.slots - self.busy, transitions.SLOTS_MAX))
+
+    @property
+    def busy(self) -> int:
+        """Slots in use, those of threads that would not end among them."""
+        return len(self.running) + len(self.opening) + len(self.zombies) + len(self.stuck)
 
     @property
     def idle(self) -> bool:
@@ -282,7 +291,7 @@ class Lane:
         """A turn came back: its claims begin. When to look again, in ms."""
         self._offset_ms = turn.now_ms - self._clock.monotonic() * 1000
         self.turned_at = self._clock.monotonic()
-        for claim in turn.claims if not turn.flagged else _marked(turn):
+        for claim in turn.claims if not turn.flagged else marked(turn):
             self.begin(claim)
         self._on_turn(self)
         return 0 if self._outbox else turn.look_again_ms
@@ -489,11 +498,3 @@ class Lane:
             log.warning("repair of queue %s: %s", self._link.queue, error)
         else:
             log.warning("queue %s: %d items were put right", self._link.queue, mended.total)
-
-
-def _marked(turn: Turn) -> list[Claim]:
-    """The turn's claims; those that an operator cancelled or removed meanwhile are marked."""
-    return [
-        msgspec.structs.replace(claim, cancelled=True) if claim.id in turn.flagged else claim
-        for claim in turn.claims
-    ]

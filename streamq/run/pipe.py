@@ -84,7 +84,7 @@ class Dump(msgspec.Struct, frozen=True, tag="dump"):
 
 
 class Resize(msgspec.Struct, frozen=True, tag="resize"):
-    """Concurrency up or down by so many, for each queue of the child."""
+    """Concurrency above or below what the settings say, by so many, for each queue of the child."""
 
     by: int
 

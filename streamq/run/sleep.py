@@ -40,6 +40,12 @@ class Sleep:
         self._sleeper = self._lanes[0]
         self._sleeper.waits = True
 
+    def change(self, lanes: Sequence[Lane]) -> None:
+        """Other lanes took over: one of them sleeps for the worker from now on."""
+        self._sleeper.waits = False
+        self._lanes, self._sleeper = tuple(lanes), lanes[0]
+        self._sleeper.waits = True
+
     def on_turn(self) -> None:
         """A lane has turned: whether somebody is to sleep, and who."""
         if not self._sleeper.free_slots:

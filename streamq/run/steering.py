@@ -13,7 +13,7 @@ from streamq.run.logs import Logs, set_level
 from streamq.run.pipe import DUMP_SIGNAL, Dump, LogLevel, Quiet, Reopen, Reread, Resize, Stop
 from streamq.run.process import ChildProcess
 from streamq.run.stacks import stacks_of_loop
-from streamq.settings import Settings
+from streamq.settings import AT_START, Settings
 from streamq.store.channel import Channel
 
 log = logging.getLogger("streamq.daemon")
@@ -62,8 +62,8 @@ class Steering:
     def resize(self, by: int) -> None:
         """Concurrency up or down, for each queue of each process."""
         self._resized += by
-        log.info("[Daemon] concurrency %+d", by)
-        self._crew.send(Resize(by))
+        log.info("[Daemon] concurrency %+d (%+d in all)", by, self._resized)
+        self._crew.send(Resize(self._resized))
 
     def read_again(self) -> None:
         """The settings, as files and variables have them now; invalid ones change nothing.
@@ -77,11 +77,14 @@ class Steering:
         except ConfigError as error:
             log.error("[Settings] kept as they were: %s", error)
             return
-        self.settings = fresh
+        before, self.settings = self.settings, fresh.as_at_start(self.settings)
         set_level(fresh.log_level)
         self._crew.send(LogLevel(fresh.log_level))
         self._crew.send(Reread())
         log.info("[Settings] read again")
+        later = [field for field in AT_START if getattr(fresh, field) != getattr(before, field)]
+        if later:
+            log.warning("[Settings] from the next start only: %s", ", ".join(later))
 
     # -- through Redis -----------------------------------------------------------------------
 

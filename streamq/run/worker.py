@@ -27,27 +27,22 @@ from streamq.run.current import RUNNING
 from streamq.run.execute import Executor
 from streamq.run.judge import Attempt, released
 from streamq.run.lane import Lane, LaneConfig
+from streamq.run.roster import LANES_FROM_SLOTS as LANES_FROM_SLOTS
+from streamq.run.roster import Roster
 from streamq.run.sleep import Sleep
 from streamq.run.telling import tell_begin, tell_end
 from streamq.store.client import Redis
 from streamq.store.keys import keys_of
 from streamq.store.reads import WorkerRow, ask, note_queue, workers
 from streamq.store.scripts import link
-from streamq.store.transitions import SLOTS_MAX
 
 CONCURRENCY_MAX = 10_000  # slots of one worker
-LANES_FROM_SLOTS = 20  # a worker with fewer slots has one lane: nothing to overlap
 NOTE_PAUSE_S = 10.0  # after Redis did not take the queue's name
 FLEET_GOOD_FOR_S = 1.0  # how long the names that other workers list are taken for known
 ABANDON_AFTER_S = 3.0  # a cancelled handler that does not end is handed back all the same
 FAULT_PAUSE_S = 2.0  # after an error that nobody foresaw, before its lane goes on
 
 log = logging.getLogger("streamq.worker")
-
-
-def _part(slots: int, lanes: int, lane: int) -> int:
-    """A lane's share of the slots."""
-    return slots // lanes + (lane < slots % lanes)
 
 
 class Worker:
@@ -68,7 +63,6 @@ class Worker:
         on_progress: Callable[[], None] | None = None,
     ) -> None:
         self.queue = queue
-        self.slots = concurrency
         self.jobs_done = 0
         self._app = app
         self._redis = redis
@@ -80,19 +74,32 @@ class Worker:
         self._process = secrets.token_hex(6)
         # Threads are made when they are needed, and never more than there are slots.
         self._threads = ThreadPoolExecutor(CONCURRENCY_MAX, thread_name_prefix=f"streamq-{queue}")
-        self._lanes = self._made_lanes(daemon, label)
+        self._row = WorkerRow(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queue=queue,
+            slots=concurrency,
+            names=tuple(app.handlers.names(queue)),
+            process=self._process,
+            build=app.build,
+            daemon=daemon,
+            label=label,
+            started_at_ms=int(time.time() * 1000),
+        )
+        self._defaults = app.queue_settings(queue)
+        self._roster = Roster(concurrency, self._made_lane)
         self._sleep: Sleep | None = None
         if kind != "a":
             self._sleep = Sleep(self._lanes, redis.address, self._keys, clock)
         self._executor = Executor(
             queue,
             app.handlers,
-            app.queue_settings(queue),
+            self._defaults,
             state=state,
             middleware=app.middlewares,
             on_failed=app.failed_hooks,
             threads=self._threads,
-            now_ms=self._lanes[0].now_ms,
+            now_ms=lambda: self._roster.lanes[0].now_ms(),
             known_elsewhere=self._known_elsewhere,
         )
         self._call = self._executor.call
@@ -103,47 +110,35 @@ class Worker:
         self._note_at = math.inf
         self._initialized = False
         self._over = False
+        self._stopping = False
+        self._running: asyncio.TaskGroup | None = None
         self._fleet: list[tuple[str, ...]] | None = []
         self._fleet_at = -math.inf
         self._looking = asyncio.Lock()
         self._asides: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
-    def _made_lanes(self, daemon: str, label: str) -> list[Lane]:
-        slots = self.slots
-        count = 1 if slots < LANES_FROM_SLOTS else max(2, math.ceil(slots / SLOTS_MAX))
-        lanes = []
-        for i in range(count):
-            own = _part(slots, count, i)
-            row = WorkerRow(
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                queue=self.queue,
-                slots=own,
-                names=tuple(self._app.handlers.names(self.queue)),
-                process=self._process,
-                build=self._app.build,
-                daemon=daemon,
-                label=label,
-                started_at_ms=int(time.time() * 1000),
-            )
-            config = LaneConfig(
-                kind=self._kind,
-                row=msgspec.msgpack.encode(row),
-                defaults=self._app.queue_settings(self.queue),
-            )
-            lanes.append(
-                Lane(
-                    self._link,
-                    config,
-                    own,
-                    clock=self._clock,
-                    on_register=self._on_register,
-                    start=self._start,
-                    on_turn=self._on_turn,
-                )
-            )
-        return lanes
+    def _made_lane(self, slots: int) -> Lane:
+        row = msgspec.structs.replace(self._row, slots=slots)
+        config = LaneConfig(self._kind, msgspec.msgpack.encode(row), self._defaults)
+        return Lane(
+            self._link,
+            config,
+            slots,
+            clock=self._clock,
+            on_register=self._on_register,
+            start=self._start,
+            on_turn=self._on_turn,
+        )
+
+    @property
+    def _lanes(self) -> list[Lane]:
+        """Those that claim."""
+        return self._roster.lanes
+
+    @property
+    def slots(self) -> int:
+        return self._roster.slots
 
     # -- what its host may do ----------------------------------------------------------------
 
@@ -152,19 +147,22 @@ class Worker:
 
         Cancelled, it ends at once: what runs is cancelled, too, and nothing of it is handed in.
         """
-        lanes = [asyncio.create_task(self._keep(lane)) for lane in self._lanes]
         sleep = [] if self._sleep is None else [asyncio.create_task(self._sleep.run())]
         try:
-            await asyncio.gather(*lanes)
+            async with asyncio.TaskGroup() as self._running:
+                for lane in self._roster:
+                    self._running.create_task(self._keep(lane))
             # The last word on the shared connection: to cancel it would cut off others.
             await asyncio.gather(*self._asides, return_exceptions=True)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
         finally:
-            self._over = True
-            last = [*sleep, *lanes, *self._asides]
+            self._over, self._running = True, None
+            last = [*sleep, *self._asides]
             for each in last:
                 each.cancel()
             await asyncio.gather(*last, return_exceptions=True)
-            for lane in self._lanes:
+            for lane in self._roster:
                 for attempt in (*lane.running.values(), *lane.zombies):
                     attempt.end("lost")
             self._threads.shutdown(wait=False, cancel_futures=True)
@@ -172,7 +170,8 @@ class Worker:
     async def _keep(self, lane: Lane) -> None:
         while True:
             try:
-                return await lane.run()
+                await lane.run()
+                return self._roster.ended(lane)
             except LayoutNewer:
                 raise
             # The second of the three places: an error that nobody foresaw must not end the process,
@@ -183,7 +182,8 @@ class Worker:
 
     def stop(self) -> None:
         """Claims nothing more; `run` ends when what runs has ended."""
-        for lane in self._lanes:
+        self._stopping = True
+        for lane in self._roster:
             lane.stopping = True
             lane.nudge()
 
@@ -193,17 +193,27 @@ class Worker:
             lane.quiet = on
             lane.nudge()
 
-    def resize(self, concurrency: int) -> None:
-        """Another number of slots, one to 200 a lane; what runs beyond it ends as it will."""
-        lanes = len(self._lanes)
-        self.slots = max(lanes, min(concurrency, lanes * SLOTS_MAX))
-        for i, lane in enumerate(self._lanes):
-            lane.slots = _part(self.slots, len(self._lanes), i)
-            lane.nudge()
+    def renew(self, concurrency: int) -> None:
+        """Other slots, and the terms of its queue as the App has them by now.
+
+        Nothing that runs is told: what is beyond the slots ends as it will.
+        """
+        defaults = self._app.queue_settings(self.queue)
+        slots = max(1, min(concurrency, CONCURRENCY_MAX))
+        if self._stopping or (slots, defaults) == (self.slots, self._defaults):
+            return
+        self._defaults = defaults
+        self._executor.renew(defaults)
+        self._roster.change(slots)
+        if self._sleep is not None:
+            self._sleep.change(self._lanes)
+        if self._running is not None:
+            for lane in self._lanes:
+                self._running.create_task(self._keep(lane))
 
     def hand_back(self) -> None:
         """Cancels all that runs, now, to hand it back without using an attempt."""
-        for lane in self._lanes:
+        for lane in self._roster:
             for attempt in list(lane.running.values()):
                 attempt.end("released")
                 asyncio.get_running_loop().call_later(ABANDON_AFTER_S, self._abandon, lane, attempt)
@@ -216,46 +226,44 @@ class Worker:
 
     def cancel_job(self, job: JobId, flag: str = "c") -> None:
         """Ends the attempt of a cancelled ("c") or removed ("r") job, if it runs here."""
-        for lane in self._lanes:
+        for lane in self._roster:
             if (attempt := lane.running.get(job)) is not None and not attempt.why:
                 attempt.end("removed" if flag == "r" else "cancelled")
 
     def heard_gone(self, gone: frozenset[WorkerId]) -> None:
         """A beat was told that these workers are dead: a turn will be told so, too."""
-        for lane in self._lanes:
+        for lane in self._roster:
             if lane.id in gone:
                 lane.nudge()
 
     @property
     def ids(self) -> list[WorkerId]:
         """Its lanes as Redis knows them."""
-        return [lane.id for lane in self._lanes if lane.id]
+        return [lane.id for lane in self._roster if lane.id]
 
     @property
     def busy(self) -> int:
         """Slots in use, those of threads that would not end among them."""
-        return sum(
-            len(n.running) + len(n.opening) + len(n.zombies) + len(n.stuck) for n in self._lanes
-        )
+        return sum(lane.busy for lane in self._roster)
 
     @property
     def stuck(self) -> int:
         """Slots held by threads that outlived their attempt."""
-        return sum(len(lane.stuck) for lane in self._lanes)
+        return sum(len(lane.stuck) for lane in self._roster)
 
     @property
     def idle(self) -> bool:
         """Nothing runs and nothing is to be handed in."""
-        return all(lane.idle for lane in self._lanes)
+        return all(lane.idle for lane in self._roster)
 
     @property
     def running(self) -> list[JobId]:
-        return [job for lane in self._lanes for job in lane.running]
+        return [job for lane in self._roster for job in lane.running]
 
     @property
     def turned_at(self) -> float:
         """When a turn last came back (monotonic); 0: never."""
-        return max(lane.turned_at for lane in self._lanes)
+        return max(lane.turned_at for lane in self._roster)
 
     def look(self) -> None:
         """A turn at once, whatever the time told."""
@@ -328,6 +336,7 @@ class Worker:
         if attempt.thread is not None and not attempt.thread.done():
             lane.stuck.add(attempt.thread)
             attempt.thread.add_done_callback(lane.freed)
+            attempt.thread.add_done_callback(lambda _: self._roster.share_out())
         if lane.running.get(job) is attempt:
             del lane.running[job]
             if outcome is not None:
@@ -370,6 +379,8 @@ class Worker:
         if self._note_at <= lane.turned_at:
             self._note_at = math.inf
             self._spawn(self._note_queue())
+        if self._roster.leaving:
+            self._roster.share_out()
         if lane.filled:
             for other in self._lanes:
                 if other is not lane and other.hungry and other.free_slots:

@@ -6,6 +6,7 @@ for a queue.
 
 from streamq.lookup import DEFAULT, masked_url, read_secret
 from streamq.settings.knobs import (
+    AT_START,
     KEEP_NOTHING,
     Env,
     JobDefaults,
@@ -22,6 +23,7 @@ from streamq.settings.origins import Origins
 from streamq.settings.showing import Line, shown
 
 __all__ = [
+    "AT_START",
     "DEFAULT",
     "KEEP_NOTHING",
     "Env",

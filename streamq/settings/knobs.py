@@ -196,6 +196,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Between two heartbeats: two may be lost before a lease is in doubt."""
         return Ms(self.lease_ms // 3)
 
+    def as_at_start(self, start: "Settings") -> "Settings":
+        """The same, re-read by a process that runs: what it cannot change is as at its start."""
+        kept = {field: getattr(start, field) for field in AT_START}
+        return msgspec.structs.replace(self, **kept)
+
     def with_redis(self, url: str, origin: str) -> "Settings":
         """The same with another Redis: the server of `streamq dev`, or one just started."""
         origins = Origins({**self.origins.by_key, "redis": origin})
@@ -217,6 +222,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 if queue not in allowed:
                     origin = self.origins.of(f"queues.{queue}")
                     raise UnknownSetting(queue, origin, allowed, table="queues")
+
+
+AT_START: Final = (
+    "app", "redis", "redis_tls", "prefix", "env", "lease_ms", "processes", "log_format", "log_dir",
+    "health_port", "metrics_port", "sentry_dsn", "sentry_traces",
+)  # fmt: skip
+"""Fields that hold from the start of a daemon to its end, whatever files say meanwhile."""
 
 
 def spelled_as_variable(queue: str) -> str:

@@ -330,7 +330,7 @@ async def test_outcomes_too_large_for_a_turn_hold_no_more_leases_than_there_are_
         return b"x" * 60_000  # seventeen of them fit a turn
 
     hired = await floor.hire(concurrency=19)
-    hired.worker.resize(100)
+    hired.worker.renew(100)
     hired.at_each_turn(lambda: leases.append(floor.leases()))
     await floor.queue.pause()
     for _ in range(150):
