@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from streamq.errors import InvalidSetting, MissingExtra
-from streamq.job import NewJob
+from streamq.job import Job, NewJob, Run
 from streamq.lookup import masked_url
 from streamq.redact import redact
 from streamq.settings import Settings
@@ -25,6 +25,9 @@ SDK: Final = "sentry_sdk"
 ORIGIN: Final = "auto.queue.streamq"
 FLUSH_LIMIT_S: Final = 1.5
 """At the end of a process, for what was not sent yet."""
+
+DIED: Final = "WorkerDied"
+"""The type of such an error, as the job itself has it."""
 
 TRACE_HEADER: Final = "sentry-trace"
 BAGGAGE_HEADER: Final = "baggage"
@@ -126,6 +129,35 @@ def redacted(event: "Event", hint: "Hint") -> "Event":
 def _values(table: object) -> list[Mapping[str, object]]:
     values = table.get("values") if isinstance(table, Mapping) else None
     return [each for each in values if isinstance(each, Mapping)] if values else []
+
+
+def report_death(job: Job, run: Run) -> None:
+    """A job that failed with its process, and not by an error that its attempt could report.
+
+    `run` is what it failed with. Its data is left out: only who has its handler knows what of it is
+    secret.
+    """
+    import sentry_sdk
+
+    with sentry_sdk.new_scope() as scope:
+        if not is_ours():
+            scope.add_event_processor(redacted)
+        scope.set_tag("queue", job.queue)
+        scope.set_tag("job", job.name)
+        scope.set_tag("attempt", run.attempts + 1)
+        shown = {
+            "id": job.id,
+            "queue": job.queue,
+            "name": job.name,
+            "attempt": run.attempts + 1,
+            "attempts": job.options.attempts,
+            "data": f"[{len(job.data):,} bytes]",
+        }
+        scope.set_context("job", shown)
+        scope.set_transaction_name(job.name)
+        mechanism = {"type": "streamq", "handled": False}
+        error = {"type": DIED, "value": run.reason, "mechanism": mechanism}
+        sentry_sdk.capture_event({"level": "fatal", "exception": {"values": [error]}})
 
 
 @contextmanager

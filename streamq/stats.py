@@ -58,6 +58,11 @@ COUNTERS: Final = (
     Counter("parked", "streamq_parked_total", "Jobs parked: no handler, undecodable, or suspect."),
     Counter("added", "streamq_jobs_added_total", "Jobs added, by name.", ("job",)),
     Counter(
+        "existed",
+        "streamq_jobs_deduplicated_total",
+        "Adds of an id that was there already; they changed nothing.",
+    ),
+    Counter(
         "finished",
         "streamq_jobs_finished_total",
         "Jobs that a worker ended: completed, failed, cancelled or expired.",
@@ -76,6 +81,7 @@ COUNTERS: Final = (
         ("job", "error"),
     ),
     Counter("stalls", "streamq_stalls_total", "Jobs taken from a worker that died."),
+    Counter("poison", "streamq_poison_total", "Jobs that ended their process though alone in it."),
     Counter("lease_lost", "streamq_lease_lost_total", "Outcomes refused: their lease was gone."),
     Counter("cancelled", "streamq_cancelled_total", "Jobs cancelled before they started."),
     Counter("removed", "streamq_removed_total", "Jobs removed by operators."),

@@ -12,9 +12,19 @@ from typing import Final
 import msgspec
 
 from streamq.handlers import PATTERN
-from streamq.metrics.rows import ITSELF, PROCESS, QUEUE, REDIS, SCHEDULE, WORKER, known_metrics
+from streamq.metrics.rows import (
+    CALLS,
+    ITSELF,
+    PROCESS,
+    QUEUE,
+    REDIS,
+    SCHEDULE,
+    WORKER,
+    known_metrics,
+)
 from streamq.metrics.seen import OwnSeen, Process, QueueSeen, ScheduleSeen, Seen, WorkerSeen
 from streamq.stats import COUNTERS, HISTOGRAMS, Counter, Histogram
+from streamq.store.calls import BOUNDS_US
 
 SERIES_MAX: Final = 5_000
 
@@ -27,6 +37,8 @@ OUTCOMES: Final = frozenset(
     }
 )  # fmt: skip
 
+SCRIPTS_MAX: Final = 24
+"""There are fewer; a newer process of the daemon's may have others."""
 WORKERS_MAX: Final = 200
 OWN_MAX: Final = 300  # values of the application's own metrics
 LABEL_CHARS_MAX: Final = 128
@@ -58,7 +70,9 @@ QUEUE_SERIES: Final = sum(row.series for row in QUEUE) + _series_with(frozenset(
 SCHEDULE_SERIES: Final = sum(row.series for row in SCHEDULE)
 WORKER_SERIES: Final = sum(row.series for row in WORKER)
 PROCESS_SERIES: Final = sum(row.series for row in PROCESS)
-_FIXED: Final = len(REDIS) + len(ITSELF) + 10  # left_out has a series for each kind of thing
+_CALL_SERIES: Final = len(CALLS) + SCRIPTS_MAX * (len(BOUNDS_US) + 3)
+# left_out has a series for each kind of thing
+_FIXED: Final = len(REDIS) + len(ITSELF) + 10 + _CALL_SERIES
 
 
 class Shown(msgspec.Struct, frozen=True):

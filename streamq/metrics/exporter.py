@@ -13,7 +13,9 @@ from streamq.errors import MissingExtra, StoreError
 from streamq.home import Home
 from streamq.metrics.bounds import Shown, shown
 from streamq.metrics.seen import Process, RedisSeen, look
+from streamq.store import calls as called
 from streamq.store.address import Address
+from streamq.store.calls import Calls
 from streamq.store.client import Redis
 
 READ_EVERY_S: Final = 1.0
@@ -45,8 +47,10 @@ class Exporter:
         *,
         queues: Callable[[], Sequence[str]] = _nothing,
         processes: Callable[[], Sequence[Process]] = _nobody,
+        calls: Callable[[], Calls] = called.own,
     ) -> None:
-        """`queues`: those that are never left out; `processes`: those that only the caller knows.
+        """`queues`: those that are never left out; `processes`, and their `calls`: those that only
+        the caller knows.
 
         Raises MissingExtra without prometheus-client.
         """
@@ -58,6 +62,7 @@ class Exporter:
         self._prefix = prefix
         self._queues = queues
         self._processes = processes
+        self._calls = calls
         self._reading: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began_at: float | None = None
@@ -130,6 +135,7 @@ class Exporter:
         reading = families.Reading(
             self._redis,
             self._shown,
+            self._calls(),
             up=up,
             scrape_s=self._took_s,
             age_s=None if self._seen_at is None else time.monotonic() - self._seen_at,

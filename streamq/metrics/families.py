@@ -10,17 +10,20 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from streamq.metrics.bounds import LABEL_CHARS_MAX, Shown
+from streamq.metrics.bounds import LABEL_CHARS_MAX, SCRIPTS_MAX, Shown
 from streamq.metrics.rows import (
     AGE,
+    CALLS,
     EXPORTER_UP,
     ITSELF,
     LEFT_OUT,
     PROCESS,
     QUEUE,
+    RECONNECTS,
     REDIS,
     SCHEDULE,
     SCRAPE,
+    SCRIPT_SECONDS,
     UP,
     WORKER,
     Kind,
@@ -28,6 +31,7 @@ from streamq.metrics.rows import (
 )
 from streamq.metrics.seen import OwnSeen, QueueSeen, RedisSeen
 from streamq.stats import COUNTERS, HISTOGRAMS, Histogram
+from streamq.store.calls import BOUNDS_US, Calls
 
 T = TypeVar("T")
 Family = GaugeMetricFamily | CounterMetricFamily
@@ -40,6 +44,7 @@ class Reading(Collector):
         self,
         redis: RedisSeen | None,
         shown: Shown | None,
+        calls: Calls,
         *,
         up: bool,
         scrape_s: float,
@@ -48,12 +53,14 @@ class Reading(Collector):
         """`redis`, `shown`: what was seen last; None as long as nothing was."""
         self._redis = redis
         self._shown = shown
+        self._calls = calls
         self._up = up
         self._scrape_s = scrape_s
         self._age_s = age_s
 
     def collect(self) -> Iterator[Metric]:
         yield from self._itself()
+        yield from _calls(self._calls)
         if self._redis is not None:
             yield from _families(REDIS, (), [self._redis], lambda _: ())
         if (shown := self._shown) is None:
@@ -144,8 +151,9 @@ def _histograms(shown: Shown) -> Iterator[Metric]:
         )
         for queue in shown.queues:
             for labels, counts, sum_ms in _summed(shown, queue, histogram):
+                bounds_s = (ms / 1_000 for ms in histogram.bounds_ms)
                 family.add_metric(
-                    (queue.name, *labels), _buckets(histogram, counts), sum_value=sum_ms / 1_000
+                    (queue.name, *labels), _buckets(bounds_s, counts), sum_value=sum_ms / 1_000
                 )
         yield family
 
@@ -166,14 +174,23 @@ def _summed(
         yield labels, counts[labels], sums[labels]
 
 
-def _buckets(histogram: Histogram, counts: Sequence[int]) -> list[tuple[str, float]]:
-    """Cumulative, by their bounds in seconds."""
-    bounds = [f"{ms / 1_000:g}" if ms % 1_000 else f"{ms // 1_000}.0" for ms in histogram.bounds_ms]
+def _buckets(bounds_s: Iterable[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """Cumulative, by their bounds."""
+    bounds = [f"{bound:.1f}" if bound.is_integer() else f"{bound:g}" for bound in bounds_s]
     total, buckets = 0, []
     for bound, count in zip((*bounds, "+Inf"), counts, strict=True):
         total += count
         buckets.append((bound, float(total)))
     return buckets
+
+
+def _calls(calls: Calls) -> Iterator[Metric]:
+    yield CounterMetricFamily(RECONNECTS, CALLS[RECONNECTS], value=calls.reconnects)
+    family = HistogramMetricFamily(SCRIPT_SECONDS, CALLS[SCRIPT_SECONDS], labels=("script",))
+    for name, times in sorted(calls.scripts.items())[:SCRIPTS_MAX]:
+        buckets = _buckets((us / 1e6 for us in BOUNDS_US), times.counts)
+        family.add_metric((name,), buckets, sum_value=times.sum_us / 1e6)
+    yield family
 
 
 def _own(metric: OwnSeen) -> Metric:

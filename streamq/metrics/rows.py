@@ -182,6 +182,15 @@ REDIS: Final[tuple[Row[RedisSeen], ...]] = (
     ),
 )
 
+# ---- the calls of the processes behind the port that is asked
+
+RECONNECTS: Final = "streamq_redis_reconnects_total"
+SCRIPT_SECONDS: Final = "streamq_script_seconds"
+CALLS: Final = {
+    RECONNECTS: "Connections to Redis that were made anew.",
+    SCRIPT_SECONDS: "Calls of a script, the way to Redis and back included.",
+}
+
 # ---- the exporter itself
 
 UP: Final = "streamq_redis_up"
@@ -202,4 +211,4 @@ ITSELF: Final = {
 def known_metrics() -> frozenset[str]:
     """The names of all metrics that are ours."""
     tables = (QUEUE, SCHEDULE, WORKER, PROCESS, REDIS, COUNTERS, HISTOGRAMS)
-    return frozenset(row.metric for table in tables for row in table) | ITSELF.keys()
+    return frozenset(row.metric for table in tables for row in table) | ITSELF.keys() | CALLS.keys()

@@ -11,6 +11,7 @@ from typing import Final
 
 from streamq.run.pipe import Command, Report, Setup, Stop
 from streamq.run.process import ChildProcess, spawn
+from streamq.store.calls import Calls, total
 
 RESTART_PAUSE_S: Final = 0.5
 RESTART_PAUSE_MAX_S: Final = 30.0
@@ -65,6 +66,7 @@ class Crew:
         self.alone: dict[str, ChildProcess] = {}
         self.closed = False
         """No child is started any more."""
+        self._calls_of_ended = Calls()
 
     def __iter__(self) -> Iterator[ChildProcess]:
         yield from self.seated
@@ -129,7 +131,13 @@ class Crew:
         ended = [child for child in self if child.ended()]
         self.retired = [child for child in self.retired if child not in ended]
         self.alone = {q: child for q, child in self.alone.items() if child not in ended}
+        self._calls_of_ended = total([self._calls_of_ended, *(c.tick.calls for c in ended)])
         return ended
+
+    @property
+    def calls(self) -> Calls:
+        """Those of all children there ever were: what only grows must not fall when one ends."""
+        return total([self._calls_of_ended, *(child.tick.calls for child in self)])
 
     def vacate(self, child: ChildProcess, *, died: bool) -> float | None:
         """Empties the seat of a child that ended; the pause until its successor, if any comes."""

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from streamq import sentry
 from streamq.errors import EvictingPolicy, RedisUnavailable, StoreError, StreamqError
 from streamq.run.burials import Burials
 from streamq.run.burst import nothing_left
@@ -30,7 +31,7 @@ from streamq.run.standing import answers_of, processes_of
 from streamq.run.steering import Steering
 from streamq.run.watchman import Watchman
 from streamq.settings import Settings, load_settings
-from streamq.store import reads
+from streamq.store import calls, reads
 from streamq.store.address import Address
 from streamq.store.channel import Channel
 from streamq.store.client import Redis
@@ -86,8 +87,11 @@ async def run_daemon(config: DaemonConfig) -> int:
     1 error, 2 settings, 3 Redis, 4 app, 6 jobs abandoned, 130 interrupted twice.
     """
     settings = config.settings()
+    sentry.start(settings)  # a job that ends its process has nobody else to report it
     with Logs(settings.log_level, settings.log_format, folder=settings.log_dir) as logs:
-        return await Daemon(config, settings, logs).run()
+        code = await Daemon(config, settings, logs).run()
+    sentry.flush()
+    return code
 
 
 class Daemon:
@@ -196,6 +200,7 @@ class Daemon:
             slots_of=lambda queue: said.get(queue) or settings.for_queue(queue).concurrency,
             queues=lambda: self._rounds.queues if self._rounds else (),
             processes=lambda: processes_of(self._crew),
+            calls=lambda: calls.total([self._crew.calls, calls.own()]),
         )
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:

@@ -39,6 +39,7 @@ from streamq.run.pipe import (
 from streamq.run.stacks import stacks_of_loop
 from streamq.run.upkeep import Keeps, keeps_of
 from streamq.run.worker import Worker
+from streamq.store import calls
 from streamq.store.address import Address
 from streamq.store.channel import Channel
 from streamq.store.client import Redis
@@ -71,9 +72,9 @@ class Host:
         self._setup = setup
         self.address: Address | None = None
         self._pipe = pipe
-        self._state = ChildState.STARTING
         self._queues = queues
         self._resized = 0  # by an operator, beyond the slots that the settings say
+        self._state = ChildState.STARTING
         self._ticks = 0
         self._tick_every_s = min(TICK_MAX_S, setup.lease_ms / 1000 / TICKS_A_LEASE)
         self._told: Mapping[str, tuple[WorkerId, ...]] = {}
@@ -337,6 +338,7 @@ class Host:
                 stuck=sum(worker.stuck for worker in self.workers),
                 jobs_done=self._done_before + sum(worker.jobs_done for worker in self.workers),
                 turned_ms=int((now - min(turned_at)) * 1000) if turned else None,
+                calls=calls.own(),
             )
         )
 

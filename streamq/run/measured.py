@@ -14,8 +14,10 @@ from streamq.errors import InvalidName, MissingExtra, StoreError
 from streamq.metrics import Exporter, Process
 from streamq.run.port import JSON, Answer, Asked, Page
 from streamq.scale import scale_of
+from streamq.store import calls as called
 from streamq.store import reads
 from streamq.store.address import Address
+from streamq.store.calls import Calls
 from streamq.store.client import Redis
 from streamq.store.keys import keys_of
 from streamq.store.scripts import link
@@ -86,12 +88,13 @@ class Measured:
         slots_of: Callable[[str], int],
         queues: Callable[[], Sequence[str]] = _nothing,
         processes: Callable[[], Sequence[Process]] = _nobody,
+        calls: Callable[[], Calls] = called.own,
     ) -> None:
         """Raises MissingExtra without prometheus-client."""
         self._address = address
         self._prefix = prefix
         self._slots_of = slots_of
-        self._exporter = Exporter(address, prefix, queues=queues, processes=processes)
+        self._exporter = Exporter(address, prefix, queues=queues, processes=processes, calls=calls)
 
     @property
     def pages(self) -> Mapping[str, Page]:

@@ -18,6 +18,7 @@ import msgspec
 
 from streamq.job import JobId, WorkerId
 from streamq.run.upkeep import Keeps
+from streamq.store.calls import Calls
 
 FRAME_BYTES_MAX: Final = 1 << 20
 PENDING_BYTES_MAX: Final = 1 << 20  # kept for a side that does not read; then it is given up
@@ -171,6 +172,8 @@ class Tick(msgspec.Struct, frozen=True, tag="tick"):
     stuck: int = 0
     jobs_done: int = 0
     turned_ms: int | None = None
+    calls: Calls = Calls()
+    """Of its connections to Redis, since it began."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -10,18 +10,23 @@ from typing import Final
 
 import msgspec
 
+from streamq import sentry
 from streamq.clock import REAL, Clock
 from streamq.job import JobState, WorkerId
 from streamq.run.parked import Parked
 from streamq.run.verdict import verdict_of
 from streamq.settings import JobDefaults
-from streamq.store import reads, transitions
+from streamq.store import measures, reads, transitions
 from streamq.store.replies import Beaten, Chore, Verdict
 from streamq.store.scripts import Link
 
 REAP_CALLS_MAX: Final = 1_000  # of 200 jobs each, for one dead worker
 CLEAN_CALLS_MAX: Final = 100  # of 1,000 jobs each; what is left is named by a later beat
 STALLED_TOLD_MAX: Final = 20  # lines of one dead worker
+
+POISON: Final = "poison"
+FAILED: Final = frozenset({POISON, "lost"})
+"""Why a job of a dead worker fails, where it is its worker's death."""
 
 log = logging.getLogger("streamq.upkeep")
 
@@ -127,6 +132,7 @@ async def reap_worker(
             now_ms=clock.now_ms(),
         )
         jobs += len(reaped.given_back) + len(verdicts)
+        await _own_up(at, verdicts)
         _tell_stalled(at.queue, worker, reaped.given_back, cause)
         if reaped.word != "more":
             return Reaping(jobs, done=True)
@@ -145,6 +151,17 @@ async def reap_worker(
         if reaped.doomed and not verdicts and not reaped.given_back:
             break
     return Reaping(jobs, done=False)
+
+
+async def _own_up(at: Link, verdicts: Sequence[Verdict]) -> None:
+    """Counts and reports those that failed with their process: no attempt is left to do it."""
+    died = {verdict.doomed.id: verdict for verdict in verdicts if verdict.doomed.why in FAILED}
+    if poison := sum(verdict.doomed.why == POISON for verdict in died.values()):
+        await measures.count(at, POISON, poison)
+    if died and sentry.active():
+        for job in await reads.get_many(at, list(died)):
+            if job is not None:
+                sentry.report_death(job, died[job.id].run)
 
 
 def _tell_stalled(queue: str, worker: WorkerId, jobs: Sequence[str], cause: str) -> None:

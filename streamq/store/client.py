@@ -6,6 +6,7 @@ reply came). Nothing is ever repeated here on its own. Hands typed functions a `
 
 import asyncio
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from streamq.errors import (
     StoreError,
     StoreFull,
 )
+from streamq.store import calls
 from streamq.store.address import (
     CONNECT_TIMEOUT_S,
     Address,
@@ -37,6 +39,8 @@ Reply = Any
 CALL_TIMEOUT_S = 10.0  # a call that takes longer is given up, and its outcome is unknown
 BLOCK_MARGIN_S = 10.0  # a blocking pop is given up this much after its own time-out
 WIRES_OPEN_MAX = 64  # connections of one process; only on a cluster there are more than a few
+
+EVALSHA = b"EVALSHA"
 
 # Refused before anything was done: the same call later, or on another server, is safe.
 _NOT_APPLIED = frozenset(
@@ -116,6 +120,8 @@ class Wire:
                 )
                 await self._connect(connection)
                 self._connection, self._last = connection, None
+                if self.generation:
+                    calls.reconnected()
                 self.generation += 1
                 self.connected = True
             return self.generation
@@ -165,14 +171,18 @@ class Wire:
         timeout_s: float = CALL_TIMEOUT_S,
         generation: int | None = None,
     ) -> Reply:
-        """Sends a command and reads its reply. `what` names the call in messages.
+        """Sends a command and reads its reply. `what` names the call in messages; of a script its
+        first word is the script's name, by which its time is counted.
 
         Raises NotApplied or StoreFull when Redis refused, ErrorReply for any other error reply,
         OutcomeUnknown when the request went out and no reply came, ConnectionChanged when
         `generation` is given and is not the connection's; and what `open` raises. Cancelled: the
         connection is dropped, so that no other caller is handed the reply.
         """
+        began = time.perf_counter()
         (reply,) = await self.exchange(what, (command,), timeout_s=timeout_s, generation=generation)
+        if command[0] == EVALSHA:
+            calls.took(what.partition(" ")[0], time.perf_counter() - began)
         if isinstance(reply, StoreError):
             raise reply
         return reply

@@ -17,7 +17,7 @@ from streamq.metrics import Exporter, Process, counter, gauge, known_metrics, me
 from streamq.metrics.bounds import SERIES_MAX
 from streamq.metrics.seen import QUEUES_MAX
 from streamq.scale import Scale, scale_of
-from streamq.store import measures
+from streamq.store import calls, measures
 from streamq.store.address import Address
 from streamq.store.client import Redis
 from tests.support.waiting import soon
@@ -337,14 +337,15 @@ async def _is_up(exporter: Exporter) -> bool:
 
 
 async def test_a_redis_that_was_never_there_is_told_too(server: EmbeddedServer) -> None:
-    exporter = Exporter(Address("redis://127.0.0.1:1", "the test"), "p")
+    exporter = Exporter(Address("redis://127.0.0.1:1", "the test"), "p", calls=calls.Calls)
 
     told, took_s = await _timed(exporter)
 
     assert took_s < AT_ONCE_S
     assert told.value("streamq_redis_up") == 0
     assert {name for name, _, _ in told.samples()} == {
-        "streamq_redis_up", "streamq_exporter_up", "streamq_exporter_scrape_seconds",
+        "streamq_redis_up", "streamq_redis_reconnects_total", "streamq_exporter_up",
+        "streamq_exporter_scrape_seconds",
     }  # fmt: skip
 
 

@@ -177,6 +177,10 @@ def test_a_daemon_tells_prometheus_and_an_autoscaler_how_it_is(line: CommandLine
         assert _value(text, "streamq_worker_resident_bytes", worker=child["worker"]) > 1 << 20
         assert _value(text, "streamq_worker_loop_lag_seconds") < 5
         assert _value(text, "shop_mails_total", template="welcome") == 3
+        assert _value(text, "streamq_redis_reconnects_total") == 0
+        # The children's calls, and the daemon's own.
+        assert _value(text, "streamq_script_seconds_count", script="step") > 0
+        assert _value(text, "streamq_script_seconds_count", script="beat") > 0
     coming_s = _value(texts[1], "streamq_schedule_next_fire_timestamp_seconds", schedule="tick")
     last_s = _value(texts[1], "streamq_schedule_last_fire_timestamp_seconds", schedule="tick")
     assert coming_s == last_s + 1

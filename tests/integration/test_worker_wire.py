@@ -7,6 +7,7 @@ import pytest
 
 from streamq.embedded import EmbeddedServer
 from streamq.errors import NotApplied, OutcomeUnknown, RedisRefusedPassword, StoreFull
+from streamq.store import calls
 from streamq.store.address import Address
 from streamq.store.client import ConnectionChanged, ErrorReply, Wire
 from tests.support import servers
@@ -96,6 +97,7 @@ async def test_what_cannot_be_sent_disturbs_nobody(wire: Wire) -> None:
 async def test_a_connection_that_was_closed_while_nobody_used_it_costs_no_call(
     server: EmbeddedServer,
 ) -> None:
+    before = calls.own().reconnects
     async with Proxy(server.address) as proxy:
         wire = Wire(Address(proxy.url, "the test"), b"", name="the-wire")
         for generation in (1, 2, 3):
@@ -108,6 +110,7 @@ async def test_a_connection_that_was_closed_while_nobody_used_it_costs_no_call(
             assert reader is not None
             await soon(lambda r=reader: r.at_eof() or r.exception() is not None, "it is told")  # type: ignore[misc]
         await wire.close()
+    assert calls.own().reconnects - before == 2, "the first connection is none anew"
 
 
 async def test_who_depends_on_a_connection_is_told_that_it_is_another_one(wire: Wire) -> None:

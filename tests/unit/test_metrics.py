@@ -30,6 +30,7 @@ from streamq.metrics.seen import _schedule as seen_schedule
 from streamq.schedule import recurring
 from streamq.stats import COUNTERS, HISTOGRAMS, TOTAL_BOUNDS_MS, WAIT_BOUNDS_MS
 from streamq.store.address import Address
+from streamq.store.calls import Calls, ScriptTimes, total
 from streamq.store.measures import Ages, OwnKind, ScheduleRow
 from streamq.store.reads import ServerInfo
 from streamq.store.replies import ScheduleState
@@ -74,8 +75,14 @@ def _seen(*queues: QueueSeen, own: Iterable[OwnSeen] = ()) -> Seen:
     return Seen(REDIS, queues, tuple(own), 0)
 
 
-def _reading(seen: Seen, processes: Sequence[Process] = ()) -> families.Reading:
-    return families.Reading(seen.redis, shown(seen, processes), up=True, scrape_s=0.01, age_s=0.2)
+CALLS = Calls(2, {"step": ScriptTimes((1, 2, *(0,) * 9, 3), 6_500_000)})
+
+
+def _reading(
+    seen: Seen, processes: Sequence[Process] = (), calls: Calls = CALLS
+) -> families.Reading:
+    told = shown(seen, processes)
+    return families.Reading(seen.redis, told, calls, up=True, scrape_s=0.01, age_s=0.2)
 
 
 def _answer(seen: Seen, processes: Sequence[Process] = ()) -> dict[str, Metric]:
@@ -114,10 +121,13 @@ def _series(seen: Seen, processes: Sequence[Process] = ()) -> int:
 def test_every_row_of_the_tables_is_a_family_with_its_help() -> None:
     found = _answer(_seen(_queue({"added": 1})), [PROCESS])
 
-    # The text format of a counter has its name with _total, its parser's family has it without.
-    names = {name + "_total" if f.type == "counter" else name for name, f in found.items()}
-    assert names == known_metrics()
+    assert _names(found) == known_metrics()
     assert all(family.documentation for family in found.values())
+
+
+def _names(found: dict[str, Metric]) -> set[str]:
+    # The text format of a counter has its name with _total, its parser's family has it without.
+    return {name + "_total" if f.type == "counter" else name for name, f in found.items()}
 
 
 def test_a_queue_says_where_its_jobs_stand() -> None:
@@ -396,17 +406,43 @@ def test_a_metric_is_called_as_prometheus_wants_it(
     assert (why in said) if why else said == ""
 
 
+# -- calls
+
+
+def test_scripts_have_their_times_and_connections_their_number() -> None:
+    found = _answer(_seen())
+
+    assert _value(found, "streamq_redis_reconnects_total") == 2
+    step = {"script": "step"}
+    bucket = "streamq_script_seconds_bucket"
+    assert _value(found, bucket, **step, le="0.0005") == 1
+    assert _value(found, bucket, **step, le="0.001") == 3
+    assert _value(found, bucket, **step, le="1.0") == 3
+    assert _value(found, bucket, **step, le="+Inf") == 6
+    assert _value(found, "streamq_script_seconds_sum", **step) == 6.5
+
+
+def test_the_calls_of_several_processes_are_summed() -> None:
+    times = ScriptTimes((1,) * 12, 10)
+
+    found = total([CALLS, Calls(1, {"step": times, "add": times})])
+
+    assert found.reconnects == 3
+    assert found.scripts["step"] == ScriptTimes((2, 3, *(1,) * 9, 4), 6_500_010)
+    assert found.scripts["add"] == times
+
+
 # -- the rest
 
 
 def test_without_redis_an_answer_still_says_so() -> None:
-    reading = families.Reading(None, None, up=False, scrape_s=0, age_s=None)
+    reading = families.Reading(None, None, Calls(), up=False, scrape_s=0, age_s=None)
 
     found = {f.name: f for f in read_plain(families.plain(reading)[1].decode())}
 
     assert _value(found, "streamq_redis_up") == 0
     assert _value(found, "streamq_exporter_up") == 1
-    assert found.keys() <= known_metrics()
+    assert _names(found) <= known_metrics()
 
 
 def test_metrics_of_jobs_and_gauges_share_no_name() -> None:
