@@ -8,6 +8,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests side by side, each process with servers of its own.
+PYTEST := $(BIN)/pytest -q --numprocesses auto --maxprocesses 8
 
 # 3.11 and 3.12 come first: the wheel of Redis 6.2, a server that the tests need, exists for those two only.
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3
@@ -51,10 +53,10 @@ gates: setup
 	$(BIN)/lint-imports --no-cache --no-logo
 
 check: gates ## the fast gates: format, lint, types, import contracts, tests that are not slow (under 60 s)
-	$(BIN)/pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test: gates ## every gate and every test, on every server (under 15 min)
-	$(BIN)/pytest -q
+	$(PYTEST)
 	@$(MAKE) --no-print-directory test-servers
 
 test-servers: setup ## transitions and integration again on Redis 6.2 and Redis 7.0

@@ -202,6 +202,7 @@ def test_a_queue_that_is_none_is_said_before_the_stream(served: Running) -> None
     assert (answer.status_code, answer.json()["error"]) == (400, "Invalid queue name")
 
 
+@pytest.mark.slow
 def test_a_reader_that_takes_nothing_is_dropped_and_nobody_else_notices(
     served: Running, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

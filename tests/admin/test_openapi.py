@@ -99,6 +99,7 @@ def _failed_checks(event: events.ScenarioFinished) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_each_boundary_of_each_parameter_is_answered_as_it_says(
     office_admin: AdminApp, served: Running
 ) -> None:
@@ -110,6 +111,7 @@ def test_each_boundary_of_each_parameter_is_answered_as_it_says(
     assert requests > 500
 
 
+@pytest.mark.slow
 def test_random_requests_never_find_an_answer_that_it_does_not_name(
     office_admin: AdminApp, served: Running
 ) -> None:

@@ -226,6 +226,7 @@ async def test_what_only_a_daemon_knows_of_its_processes_comes_from_it(floor: Fl
 # -- bounds
 
 
+@pytest.mark.slow
 async def test_a_hundred_thousand_invented_names_change_nothing(floor: Floor) -> None:
     @floor.job()
     async def welcome(data: object) -> None: ...

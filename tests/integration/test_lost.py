@@ -238,6 +238,7 @@ async def test_a_job_whose_add_was_never_answered_runs_once_though_nothing_is_ke
 
 
 @pytest.mark.parametrize("verb", ["reset", "drop_reply", "hold_request"])
+@pytest.mark.slow
 async def test_a_link_that_breaks_at_every_few_requests_loses_nothing(
     floor: Floor, journal: Journal, verb: str
 ) -> None:

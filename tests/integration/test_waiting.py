@@ -262,6 +262,7 @@ class Minutes:
         return getattr(self._loop, name)
 
 
+@pytest.mark.slow
 async def test_an_idle_worker_of_a_hundred_slots_sends_four_commands_a_minute(
     floor: Floor, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:

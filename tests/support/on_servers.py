@@ -16,6 +16,7 @@ from tests.support.servers import CHOICE, ServerKind, find
 ROOT: Final = Path(__file__).parents[2]
 KINDS: Final = (ServerKind.REDIS62, ServerKind.REDIS70)
 FOLDERS: Final = ("tests/transitions", "tests/integration")
+SIDE_BY_SIDE: Final = ("--numprocesses", "auto", "--maxprocesses", "8")
 
 
 def main() -> int:
@@ -37,7 +38,7 @@ def main() -> int:
 
 def _run_tests(kind: ServerKind) -> int:
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *FOLDERS],
+        [sys.executable, "-m", "pytest", "-q", *SIDE_BY_SIDE, *FOLDERS],
         cwd=ROOT,
         env=os.environ | {CHOICE: kind.value},
         check=False,

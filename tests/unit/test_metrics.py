@@ -296,6 +296,7 @@ def test_names_that_no_job_can_have_and_words_that_are_none_are_unknown() -> Non
     assert _value(found, "streamq_attempts_total", **at) == 1
 
 
+@pytest.mark.slow
 def test_very_many_of_everything_stay_below_the_limit_too() -> None:
     errors = {f"errors:job{j}:E{e}": e for j in range(30) for e in range(200)}
     values = tuple(((f"v{n}",), 1.0) for n in range(5_000))

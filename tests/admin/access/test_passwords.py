@@ -31,6 +31,7 @@ ALL_FORMS = list(Form)
 TAIL = "A" * 22 + "." + "A" * 43
 
 
+@pytest.mark.slow
 def test_a_new_password_is_kept_as_scrypt_with_the_full_cost() -> None:
     stored = hashed("senha")
 

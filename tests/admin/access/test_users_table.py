@@ -45,6 +45,7 @@ def admin(app: App, users: UsersInTable) -> AdminApp:
 
 
 @pytest.mark.parametrize("stored", node_hashes(), ids=lambda s: f"{s.form}-{len(s.password)}")
+@pytest.mark.slow
 async def test_both_forms_that_the_application_wrote_are_verified(
     admin: AdminApp, users: UsersInTable, stored: NodeHash
 ) -> None:
