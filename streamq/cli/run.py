@@ -57,6 +57,9 @@ def arguments(parser: ArgumentParser) -> None:
             *short, "--" + setting.replace("_", "-"), dest=setting, metavar=value, help=says
         )
     parser.add_argument("--burst", action="store_true", help="end when the queues are empty")
+    parser.add_argument(
+        "--fail", action="store_true", help="with --burst: end with 5 if a job failed meanwhile"
+    )
     parser.add_argument("--name", default="", help="of these workers, for whoever lists them")
 
 
@@ -86,11 +89,16 @@ def config_of(
     """What the daemon is to do. Raises InvalidInput."""
     if args.concurrency is not None and not 1 <= args.concurrency <= CONCURRENCY_MAX:
         raise OutOfRange("--concurrency", args.concurrency, 1, CONCURRENCY_MAX)
+    if args.fail and not args.burst:
+        raise InvalidInput(
+            "--fail goes with --burst: without it there is no end to look back from."
+        )
     return DaemonConfig(
         app=target,
         queues=queues_of(args.queue),
         concurrency=args.concurrency,
         burst=args.burst,
+        fail=args.fail,
         label=args.name,
         config_path=args.config,
         overrides=overrides,
@@ -145,6 +153,7 @@ USR1: log all stacks. HUP: read settings again. TTIN, TTOU: one slot more, less.
         Example("streamq run processors.app:app -q email=10 -q report=3", "two of them"),
         Example("streamq run -p 4 --health-port 9464", "four processes, and a port for probes"),
         Example("streamq run --burst", "until the queues are empty, as in a nightly job"),
+        Example("streamq run --burst --fail", "the same, and 5 if a job failed for good"),
     ],
     wants_json=False,
 )

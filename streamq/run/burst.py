@@ -5,10 +5,13 @@ in a paused queue.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from streamq.store import reads
 from streamq.store.reads import ask
 from streamq.store.scripts import Link
+
+EXIT_JOB_FAILED: Final = 5
 
 
 async def nothing_left(queues: Iterable[Link]) -> bool:
@@ -20,6 +23,11 @@ async def nothing_left(queues: Iterable[Link]) -> bool:
         if counts.delayed and not counts.paused and await _due(at):
             return False
     return True
+
+
+async def failures(queues: Iterable[Link]) -> int:
+    """How many jobs of these queues ever failed for good. Raises StoreError."""
+    return sum([int(await ask(at, "HGET", at.keys.names["stats"], "failed") or 0) for at in queues])
 
 
 async def _due(at: Link) -> int:

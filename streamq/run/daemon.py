@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ import msgspec
 from streamq import sentry
 from streamq.errors import EvictingPolicy, RedisUnavailable, StoreError, StreamqError
 from streamq.run.burials import Burials
-from streamq.run.burst import nothing_left
+from streamq.run.burst import EXIT_JOB_FAILED, failures, nothing_left
 from streamq.run.crew import Crew
 from streamq.run.health import Answers, HealthPort
 from streamq.run.logs import Logs
@@ -65,6 +66,8 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     """For queues that name none."""
     burst: bool = False
     """End when the queues are empty."""
+    fail: bool = False
+    """A burst during which a job failed for good ends with 5."""
     label: str = ""
     """For operators, beside the host and the process."""
     config_path: str | None = None
@@ -84,7 +87,8 @@ async def run_daemon(config: DaemonConfig) -> int:
     """Runs until it is told to stop by a signal; the exit code. For the main thread.
 
     Raises ConfigError for settings that cannot be; all else is logged, and the code says it:
-    1 error, 2 settings, 3 Redis, 4 app, 6 jobs abandoned, 130 interrupted twice.
+    1 error, 2 settings, 3 Redis, 4 app, 5 a job failed during a burst, 6 jobs abandoned, 130
+    interrupted twice.
     """
     settings = config.settings()
     sentry.start(settings)  # a job that ends its process has nobody else to report it
@@ -117,6 +121,8 @@ class Daemon:
         self._loaded: asyncio.Future[Loaded] = loop.create_future()
         self._over: asyncio.Future[int] = loop.create_future()
         """The code to end with, once something says so."""
+        self._failed_before = sys.maxsize
+        """Jobs that had failed when the first worker began."""
         self._hurry = asyncio.Event()
         self._interrupted = False
 
@@ -227,6 +233,7 @@ class Daemon:
             queues=config.queues if alone is None else {alone: 1},
             concurrency=config.concurrency,
             alone=alone is not None,
+            counts_failures=config.fail,
             label=config.label,
             config_path=config.config_path,
             overrides=config.overrides,
@@ -249,7 +256,8 @@ class Daemon:
         match report:
             case Loaded() if not self._loaded.done():
                 self._loaded.set_result(report)
-            case Ready():
+            case Ready(failed_before=failed):
+                self._failed_before = min(self._failed_before, failed or 0)
                 self._steering.greet(child)
                 if self._rounds is not None:
                     self._rounds.take(child)
@@ -300,7 +308,7 @@ class Daemon:
 
         Twice, since the keys of a queue are not read in one instant.
         """
-        empty = 0
+        empty = failed = 0
         while empty < 2:
             await asyncio.sleep(BURST_LOOK_S)
             ready = [c for c in self._crew.seated if c.tick.turned_ms is not None]
@@ -309,13 +317,17 @@ class Daemon:
                 empty = 0
                 continue
             try:
-                done = await nothing_left([rounds.link(queue) for queue in rounds.queues])
+                queues = [rounds.link(queue) for queue in rounds.queues]
+                done = await nothing_left(queues)
+                failed = await failures(queues) - self._failed_before if self._config.fail else 0
             except StoreError:
                 done = False  # away: the beats say so
             empty = empty + 1 if done else 0
         if not self._over.done():
             log.info("[Daemon] the queues are empty: the burst is over")
-            self._over.set_result(EXIT_OK)
+            if failed:
+                log.error("[Daemon] jobs that failed during the burst: %d", failed)
+            self._over.set_result(EXIT_JOB_FAILED if failed else EXIT_OK)
 
     def _answers(self) -> Answers:
         return answers_of(

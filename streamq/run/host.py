@@ -14,6 +14,7 @@ from typing import Final
 from streamq.app import App
 from streamq.errors import ConfigError, LayoutNewer, StoreError
 from streamq.job import JobId, WorkerId
+from streamq.run.burst import failures
 from streamq.run.clockwork import Clockwork
 from streamq.run.logs import set_level
 from streamq.run.pipe import (
@@ -44,6 +45,7 @@ from streamq.store.address import Address
 from streamq.store.channel import Channel
 from streamq.store.client import Redis
 from streamq.store.keys import keys_of
+from streamq.store.scripts import link
 
 TICK_MAX_S: Final = 1.0
 TICKS_A_LEASE: Final = 6  # at least: two in the time between two beats
@@ -73,6 +75,7 @@ class Host:
         self.address: Address | None = None
         self._pipe = pipe
         self._queues = queues
+        self._failed_before: int | None = None
         self._resized = 0  # by an operator, beyond the slots that the settings say
         self._state = ChildState.STARTING
         self._ticks = 0
@@ -91,9 +94,9 @@ class Host:
         code, abandoned = 0, 0
         try:
             await self._work_unless_stopped()
-        except* (LayoutNewer, ConfigError) as group:
+        except* (StoreError, ConfigError) as group:
             error = _first_of(group)
-            assert isinstance(error, LayoutNewer | ConfigError)
+            assert isinstance(error, StoreError | ConfigError)
             self._pipe.send(Failed(error.exit_code, error.cli_text))
             code = error.exit_code
         finally:
@@ -118,6 +121,7 @@ class Host:
         lifespan = self._app.lifespan
         try:
             async with nullcontext() if lifespan is None else lifespan(self._app) as shared:
+                await self._count_failures(redis)
                 self.workers = [self._made(queue, redis, shared) for queue in self._queues]
                 self._state = ChildState.RUNNING
                 self._tell_keeps()
@@ -128,6 +132,12 @@ class Host:
                 async with asyncio.timeout(CLOSE_LIMIT_S):
                     await redis.close()
                     await self._app.close()
+
+    async def _count_failures(self, redis: Redis) -> None:
+        """Those until now: what a burst fails, it fails after this."""
+        if self._setup.counts_failures:
+            queues = [link(redis, keys_of(self.prefix, queue)) for queue in self._queues]
+            self._failed_before = await failures(queues)
 
     def _made(self, queue: str, redis: Redis, shared: object) -> Worker:
         return Worker(
@@ -274,7 +284,7 @@ class Host:
             worker.queue: keeps_of(self._app.queue_settings(worker.queue))
             for worker in self.workers
         }
-        self._pipe.send(Ready(self.keeps))
+        self._pipe.send(Ready(self.keeps, self._failed_before))
 
     def _of(self, queue: str) -> list[Worker]:
         return [worker for worker in self.workers if not queue or worker.queue == queue]

@@ -42,6 +42,8 @@ class Setup(msgspec.Struct, frozen=True, tag="setup", kw_only=True):
     """For queues that name none."""
     alone: bool = False
     """One slot, for suspects, and it ends when there are none left."""
+    counts_failures: bool = False
+    """It says how many jobs had failed before its workers begin."""
     label: str = ""
     config_path: str | None = None
     overrides: Mapping[str, str | int | bool] = {}
@@ -156,6 +158,8 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
     queues: Mapping[str, Keeps]
     """What only the application knows of its queues, and the daemon has to for their upkeep."""
+    failed_before: int | None = None
+    """Jobs of these queues that had failed before the first claim, if it was to count them."""
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):

@@ -64,6 +64,18 @@ def test_a_burst_runs_what_is_there_and_ends(line: CommandLine) -> None:
     assert "[Worker:report] Job b completed successfully" in done.err
 
 
+def test_a_burst_with_fail_says_by_its_exit_code_whether_a_job_failed(line: CommandLine) -> None:
+    line.run("add", "email", "bounce", GOOD)
+    assert line.run("run", "--burst", "--fail", "-q", "email").code == 5
+
+    line.run("add", "email", "welcome", GOOD)
+    assert line.run("run", "--burst", "--fail", "-q", "email").code == 0
+
+    alone = line.run("run", "--fail")
+    assert (alone.code, alone.out) == (2, "")
+    assert "--fail goes with --burst" in alone.err
+
+
 def test_only_the_queues_that_are_named_are_worked_on(line: CommandLine) -> None:
     line.run("add", "report", "make-x", "--id", "b")
 
