@@ -35,7 +35,6 @@ class Added(Generic[R]):
         existed: bool,
         queue: str,
         home: Opens,
-        *,
         at_ms: int | None,
         kind: type[R],
     ) -> None:

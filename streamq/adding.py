@@ -1,7 +1,8 @@
 """A job on its way in: what a caller says of it, checked and packed.
 
 What the caller leaves open stays open: the worker resolves it (handler, then queue, then default),
-so the record of a small job stays small. Hands the producer a job that cannot be refused any more.
+so the record of a small job stays small. Hands the producer a job that cannot be refused any more,
+and gives it its id only when it is to be sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -106,8 +107,25 @@ def terms_of(queue: str, name: str, handler: Handler | None, defaults: JobDefaul
     )
 
 
-def sealed(new: NewJob, terms: Terms, now_ms: int) -> SealedJob:
-    """The job as it is sent. Raises InvalidInput (see errors.py): nothing was sent.
+class Checked(msgspec.Struct, frozen=True):
+    """A job that cannot be refused any more. It has an id only if its caller gave it one."""
+
+    id: JobId | None
+    name: str
+    label: str
+    data: bytes
+    options: Options
+    delay_ms: int | None
+    at_ms: int | None
+
+    def sealed(self) -> SealedJob:
+        """The job as it is sent."""
+        job = new_id() if self.id is None else self.id
+        return SealedJob(job, self.name, self.data, self.options, self.delay_ms, self.at_ms)
+
+
+def checked(new: NewJob, terms: Terms, now_ms: int) -> Checked:
+    """Raises InvalidInput (see errors.py): nothing was sent.
 
     `now_ms`: Redis's clock as far as this process knows it, for `expires`.
     """
@@ -115,15 +133,21 @@ def sealed(new: NewJob, terms: Terms, now_ms: int) -> SealedJob:
     if new.payload_limit is not None:
         limit = payload_limit_bytes(new.payload_limit)
     data = terms.codec.encode(new.data, terms.queue, terms.name, limit)
-    job = new_id() if new.id is None else checked_id(new.id)
+    job = None if new.id is None else checked_id(new.id)
     delay_ms = at_ms = None
     if new.delay is not None:
         delay_ms = to_ms(new.delay, "delay") or None
     if new.at is not None:
         at_ms = _moment_ms("at", new.at, now_ms)
         if new.delay is not None:
-            raise InvalidInput(f"job {job}: give delay or at, not both.")
-    return SealedJob(job, terms.name, data, _options(new, terms, now_ms), delay_ms, at_ms)
+            raise InvalidInput(f"job {job or terms.name}: give delay or at, not both.")
+    options = _options(new, terms, now_ms)
+    return Checked(job, terms.name, terms.label, data, options, delay_ms, at_ms)
+
+
+def sealed(new: NewJob, terms: Terms, now_ms: int) -> SealedJob:
+    """The job as it is sent. Raises what `checked` raises."""
+    return checked(new, terms, now_ms).sealed()
 
 
 def _options(new: NewJob, terms: Terms, now_ms: int) -> Options:

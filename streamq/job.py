@@ -51,6 +51,10 @@ TRACEBACK_CHARS = 8_000
 HEAD_BYTES = 12  # ticket (6) and time of adding in ms (6), big-endian, in front of every record
 TICKET_BYTES = 6
 
+TAILS_AT_ONCE = 256  # ids whose random end is drawn in one system call
+_SEQUENCE_MAX = 0xFFF
+_VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
+
 MARK_NEW = "n"  # never run: there is no run to fetch
 MARK_RUN = "r"  # has a run: given back, or waiting for a retry
 MARK_FRESH = "f"  # has a run, and an operator's retry gave it fresh attempts
@@ -292,7 +296,13 @@ def line_of(priority: int | None) -> Line:
 
 
 _last_ms = 0
+_head = ""
+"""The first 48 bits of an id, of `_last_ms`: made once for all ids of that millisecond."""
 _sequence = 0
+_tails: list[str] = []
+"""The last 64 bits of the next ids. A fork drops them: they would be those of two processes."""
+
+os.register_at_fork(after_in_child=_tails.clear)
 
 
 def new_id() -> JobId:
@@ -300,16 +310,26 @@ def new_id() -> JobId:
 
     The 12 bits behind the time are a counter: ids made in one millisecond keep their order.
     """
-    global _last_ms, _sequence
+    global _last_ms, _head, _sequence
     now_ms = time.time_ns() // 1_000_000
-    if now_ms > _last_ms:
-        _last_ms, _sequence = now_ms, int.from_bytes(os.urandom(1), "big")
+    if now_ms > _last_ms or _sequence == _SEQUENCE_MAX:
+        # A counter that is full borrows the next millisecond.
+        _last_ms, _sequence = max(now_ms, _last_ms + 1), os.urandom(1)[0]
+        high = f"{_last_ms:012x}"
+        _head = f"{high[:8]}-{high[8:]}"
     else:
-        # Same millisecond, or the clock went back: count on; an overflow borrows the next one.
+        # Same millisecond, or the clock went back: count on.
         _sequence += 1
-        if _sequence > 0xFFF:
-            _last_ms, _sequence = _last_ms + 1, 0
-    tail = int.from_bytes(os.urandom(8), "big") >> 2 | 1 << 63
-    high = f"{_last_ms:012x}"
-    low = f"{tail:016x}"
-    return JobId(f"{high[:8]}-{high[8:]}-7{_sequence:03x}-{low[:4]}-{low[4:]}")
+    try:
+        tail = _tails.pop()
+    except IndexError:
+        tail, *others = _new_tails()
+        _tails.extend(others)
+    return JobId(f"{_head}-{0x7000 | _sequence:x}-{tail}")
+
+
+def _new_tails() -> list[str]:
+    """Two bits that name the variant, 62 random ones; many of them for one system call."""
+    drawn = bytearray(os.urandom(8 * TAILS_AT_ONCE))
+    drawn[::8] = drawn[::8].translate(_VARIANT)
+    return [f"{tail[:4]}-{tail[4:]}" for tail in drawn.hex(" ", 8).split()]

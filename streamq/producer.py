@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -27,6 +27,7 @@ from streamq.job import NewJob as SealedJob
 from streamq.store import transitions
 from streamq.store.client import Redis
 from streamq.store.mending import repair_queue
+from streamq.store.packed import Packed, joined, packed
 from streamq.store.reads import note_queue
 from streamq.store.replies import AddReply
 from streamq.store.scripts import Link
@@ -59,12 +60,11 @@ class Receipt(msgspec.Struct, frozen=True):
 class _Parcel:
     """Jobs that travel together, and who waits for them."""
 
-    __slots__ = ("bytes", "done", "jobs", "labels")
+    __slots__ = ("bytes", "done", "jobs")
 
-    def __init__(self, jobs: Sequence[SealedJob], labels: Sequence[str]) -> None:
+    def __init__(self, jobs: Packed) -> None:
         self.jobs = jobs
-        self.labels = labels
-        self.bytes = sum(map(size_of, jobs))
+        self.bytes = sum(map(len, jobs.records))
         self.done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
 
 
@@ -77,18 +77,21 @@ def size_of(job: SealedJob) -> int:
 
 
 def parcels_of(
-    jobs: Sequence[SealedJob], labels: Sequence[str]
-) -> list[tuple[Sequence[SealedJob], Sequence[str]]]:
-    """The jobs in their order, in pieces that fit one call."""
-    pieces, first, size = [], 0, 0
-    for i, job in enumerate(jobs):
+    jobs: Iterable[SealedJob], labels: Iterable[str]
+) -> Iterator[tuple[list[SealedJob], list[str]]]:
+    """The jobs in their order, in pieces that fit one call; each is made when it is asked for."""
+    some: list[SealedJob] = []
+    some_labels: list[str] = []
+    size = 0
+    for job, label in zip(jobs, labels, strict=True):
         size += (own := size_of(job))
-        if i - first == CALL_JOBS_MAX or (size > CALL_BYTES_MAX and i > first):
-            pieces.append((jobs[first:i], labels[first:i]))
-            first, size = i, own
-    if first < len(jobs):
-        pieces.append((jobs[first:], labels[first:]))
-    return pieces
+        if len(some) == CALL_JOBS_MAX or (size > CALL_BYTES_MAX and some):
+            yield some, some_labels
+            some, some_labels, size = [], [], own
+        some.append(job)
+        some_labels.append(label)
+    if some:
+        yield some, some_labels
 
 
 class _Moment:
@@ -120,18 +123,22 @@ class Producer:
         return moved if moved is not None else time.time_ns() // 1_000_000 + self._offset_ms
 
     async def add(self, jobs: Sequence[SealedJob], labels: Sequence[str]) -> Receipt:
-        """Adds jobs that fit one call (see `parcels_of`), all or none of them.
+        """Adds jobs that fit one call (see `parcels_of`), all or none of them; see `send`."""
+        return await self.send(packed(jobs, labels))
 
-        Cancelled before they were sent, they are not added; else they may be. Raises
+    def send(self, jobs: Packed) -> asyncio.Future[Receipt]:
+        """Adds jobs that fit one call, all or none of them; they go out when the loop is free.
+
+        Cancelled before that, they are not added; else they may be. What comes may be an error:
         RedisUnavailable and NotApplied (nothing was added), StoreFull, LayoutNewer, and
         OutcomeUnknown: they may have been added, and the same ids can be added again.
         """
-        parcel = _Parcel(jobs, labels)
+        parcel = _Parcel(jobs)
         self._waiting.append(parcel)
         if self._sender is None:
             # A task of its own: a caller that is cancelled must not take the others with it.
             self._sender = asyncio.get_running_loop().create_task(self._send_all())
-        return await parcel.done
+        return parcel.done
 
     async def close(self) -> None:
         """Waits for what is on its way, within a limit."""
@@ -177,10 +184,8 @@ class Producer:
         return taken
 
     async def _send(self, parcels: Sequence[_Parcel]) -> None:
-        jobs = [job for parcel in parcels for job in parcel.jobs]
-        labels = [label for parcel in parcels for label in parcel.labels]
         try:
-            reply = await self._applied(jobs, labels)
+            reply = await self._applied(joined([parcel.jobs for parcel in parcels]))
         except StoreError as error:
             if isinstance(error, ScriptFault):
                 await self._repair()
@@ -198,7 +203,7 @@ class Producer:
             if not parcel.done.done():
                 parcel.done.set_result(Receipt(existed, reply.now_ms))
 
-    async def _applied(self, jobs: Sequence[SealedJob], labels: Sequence[str]) -> AddReply:
+    async def _applied(self, jobs: Packed) -> AddReply:
         """The reply of one numbered call, repeated under its number until there is one."""
         if self._heard.age_s() > SILENCE_MAX_S:
             self._begin_anew()
@@ -208,7 +213,7 @@ class Producer:
         last: StoreError
         for pause_s in (*PAUSES_S, None):
             try:
-                return await self._call(jobs, labels)
+                return await self._call(jobs)
             except OutcomeUnknown as error:
                 unknown, last = error, error
             except (NotApplied, RedisUnavailable) as error:
@@ -229,11 +234,9 @@ class Producer:
         log.debug("add to queue %s: %s", self._link.queue, error)
         await asyncio.sleep(pause_s)
 
-    async def _call(self, jobs: Sequence[SealedJob], labels: Sequence[str]) -> AddReply:
+    async def _call(self, jobs: Packed) -> AddReply:
         moved_ms = self._clock().now_ms()
-        reply = await transitions.add(
-            self._link, self._id, self._number, jobs, labels, now_ms=moved_ms
-        )
+        reply = await transitions.add(self._link, self._id, self._number, jobs, now_ms=moved_ms)
         self._heard = _Moment()
         if moved_ms is None:
             self._offset_ms = reply.now_ms - time.time_ns() // 1_000_000

@@ -5,21 +5,22 @@ anything is sent, in the caller's stack.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Final, TypeVar, Unpack
 
 from streamq import blocking, sentry
 from streamq.added import Added, Timeout, seconds_of, unpacked
-from streamq.adding import AddOptions, NewJob, Terms, checked_id, sealed, terms_of
-from streamq.errors import UnknownJobName, UnknownQueue
+from streamq.adding import AddOptions, Checked, NewJob, Terms, checked, checked_id, terms_of
+from streamq.errors import OutcomeUnknown, ScriptFault, StoreError, UnknownJobName, UnknownQueue
 from streamq.events import Transition, follow
 from streamq.home import Home, now_ms
 from streamq.job import NewJob as SealedJob
 from streamq.operate import Operations
-from streamq.producer import parcels_of
+from streamq.producer import Receipt, parcels_of
+from streamq.store.packed import Packed, packed
 
-SEALED_AT_ONCE: Final = 500
-"""Jobs that `add_many` packs before it lets others of the loop run: some 2 ms."""
+CHECKED_AT_ONCE: Final = 1_000
+"""Jobs that `add_many` checks before it lets others of the loop run: some 1 ms."""
 
 TERMS_KEPT_MAX: Final = 1_000
 """Names of which a queue remembers the terms; with more, they are found anew."""
@@ -60,21 +61,20 @@ class Queue(Operations):
         """Adds jobs in their order, 1,000 or 1 MiB a round trip.
 
         All are checked before the first is sent. Not one transaction: after an error the first
-        ones may be there, and to add all of them again is safe if they were given ids.
+        ones may be there, as its note says, and to add all of them again is safe if they were given
+        ids.
         """
         self._check_queue(create)
         by_name: dict[str, Terms] = {}
-        ready: list[SealedJob] = []
-        labels: list[str] = []
+        ready: list[Checked] = []
         at_ms = now_ms(self.home, self.name)
         for i, new in enumerate(jobs):
             if (terms := by_name.get(new.name)) is None:
                 terms = by_name[new.name] = self.terms(new.name, force=force)
-            ready.append(sealed(new, terms, at_ms))
-            labels.append(terms.label)
-            if i % SEALED_AT_ONCE == SEALED_AT_ONCE - 1:
+            ready.append(checked(new, terms, at_ms))
+            if i % CHECKED_AT_ONCE == CHECKED_AT_ONCE - 1:
                 await asyncio.sleep(0)
-        return await self._send(ready, labels, object)
+        return await self._send(ready, object)
 
     def add_sync(
         self,
@@ -123,8 +123,8 @@ class Queue(Operations):
 
     async def add_on(self, terms: Terms, new: NewJob, kind: type[R]) -> Added[R]:
         """Adds one job on known terms; its result will be of type `kind`."""
-        job = sealed(new, terms, now_ms(self.home, self.name))
-        return (await self._send([job], [terms.label], kind))[0]
+        job = checked(new, terms, now_ms(self.home, self.name))
+        return (await self._send([job], kind))[0]
 
     def terms(self, name: str, *, force: bool = False) -> Terms:
         """What holds for jobs of a name. Raises InvalidName, and UnknownJobName unless `force`."""
@@ -149,34 +149,65 @@ class Queue(Operations):
         if not create and not home.knows_queue(self.name):
             raise UnknownQueue(self.name, home.name, home.queue_names())
 
-    async def _send(
-        self, jobs: Sequence[SealedJob], labels: Sequence[str], kind: type[R]
-    ) -> list[Added[R]]:
+    async def _send(self, ready: Sequence[Checked], kind: type[R]) -> list[Added[R]]:
         home, name = self.home, self.name
+        # Sealed when they are asked for, which is while Redis works on those before them.
+        jobs, labels = map(Checked.sealed, ready), [job.label for job in ready]
         if home.recorder is not None:
-            existed = home.recorder(name, jobs)
+            recorded = [*jobs]
+            existed = home.recorder(name, recorded)
             return [
-                Added(job.id, was, name, home, at_ms=None, kind=kind)
-                for job, was in zip(jobs, existed, strict=True)
+                Added(job.id, was, name, home, None, kind)
+                for job, was in zip(recorded, existed, strict=True)
             ]
-        if not sentry.active() or not jobs:
+        if not sentry.active() or not ready:
             return await self._sent(jobs, labels, kind)
-        with sentry.publishing(name, jobs) as traced:
+        with sentry.publishing(name, [*jobs]) as traced:
             return await self._sent(traced, labels, kind)
 
     async def _sent(
-        self, jobs: Sequence[SealedJob], labels: Sequence[str], kind: type[R]
+        self, jobs: Iterable[SealedJob], labels: Sequence[str], kind: type[R]
     ) -> list[Added[R]]:
-        home, name = self.home, self.name
-        producer = home.session().producer(name)
+        """Call after call, each when the one before was answered, and made ready until then."""
+        producer = self.home.session().producer(self.name)
+        if len(labels) == 1:  # a single `add`: nothing is to be made ready meanwhile
+            sent = packed([*jobs], labels)
+            return self._added(sent, await producer.send(sent), kind)
+        parcels = (packed(*some) for some in parcels_of(jobs, labels))
         added: list[Added[R]] = []
+        sent, receipt = packed([], []), Receipt((), 0)
+        parcel = next(parcels, None)
+        while parcel is not None:
+            answer = producer.send(parcel)
+            try:
+                await asyncio.sleep(0)  # it goes out: what follows is done while Redis works
+                added += self._added(sent, receipt, kind)
+                sent, parcel = parcel, next(parcels, None)
+                receipt = await answer
+            except StoreError as error:
+                if len(sent) < len(labels):
+                    error.add_note(_progress(error, len(added), sent, len(labels)))
+                raise
+            finally:
+                answer.cancel()  # who was cancelled waits for it no more
+        return added + self._added(sent, receipt, kind)
+
+    def _added(self, jobs: Packed, receipt: Receipt, kind: type[R]) -> list[Added[R]]:
+        home, name = self.home, self.name
         # With a moved clock the times of scripts are not those of the events.
-        moved = home.clock.now_ms() is not None
-        for some, some_labels in parcels_of(jobs, labels):
-            receipt = await producer.add(some, some_labels)
-            at_ms = None if moved else receipt.at_ms
-            added += [
-                Added(job.id, was, name, home, at_ms=at_ms, kind=kind)
-                for job, was in zip(some, receipt.existed, strict=True)
-            ]
-        return added
+        at_ms = receipt.at_ms if home.clock.now_ms() is None else None
+        return [
+            Added(job, was, name, home, at_ms, kind)
+            for job, was in zip(jobs.ids, receipt.existed, strict=True)
+        ]
+
+
+def _progress(error: StoreError, added: int, sent: Packed, total: int) -> str:
+    """Which jobs of an `add_many` are there after an error; they went in their order."""
+    may_be = isinstance(error, OutcomeUnknown | ScriptFault)
+    return (
+        f"Of {total:,} jobs the first {added:,} are added;"
+        f" the next {len(sent):,}, {sent.ids[0]} to {sent.ids[-1]},"
+        f" {'may be' if may_be else 'are not'};"
+        f" the last {total - added - len(sent):,} were not sent."
+    )

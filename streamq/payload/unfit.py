@@ -43,8 +43,10 @@ _KNOWN_OBJECTS: Final = (
 
 def raise_if_unfit(payload: object, data: bytes) -> None:
     """Raises `NotSerialisable` if `data`, the payload encoded, holds NaN, infinity, 65 levels."""
-    if _NO_NUMBER.search(data) or (
-        len(data.translate(None, _NOT_A_CONTAINER)) > NESTING_MAX and _too_deep(data)
+    if (b"\xcb" in data and _NO_NUMBER.search(data)) or (
+        len(data) > NESTING_MAX  # a byte for each level: most payloads are shorter
+        and len(data.translate(None, _NOT_A_CONTAINER)) > NESTING_MAX
+        and _too_deep(data)
     ):
         fault = _first_fault(payload)
         if fault is not None:

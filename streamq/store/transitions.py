@@ -23,6 +23,7 @@ from streamq.job import (
 from streamq.store.batch import flags_of, ids_of, now_arg, read_turn, step_args, step_sections
 from streamq.store.client import Arg
 from streamq.store.keys import Keys
+from streamq.store.packed import Packed, place
 from streamq.store.replies import (
     AddReply,
     Beaten,
@@ -70,32 +71,22 @@ async def register(
     return int(await run(at, "register", [now_arg(now_ms), worker, kind, row, limit, window]))
 
 
-def _place(job: NewJob) -> str:
-    if job.at_ms is not None:
-        return f"{job.line}@{job.at_ms}"
-    return job.line if not job.delay_ms else f"{job.line}+{job.delay_ms}"
-
-
 async def add(
     at: Link,
     producer: str,
     number: int,
-    jobs: Sequence[NewJob],
-    labels: Sequence[str],
+    jobs: Packed,
     *,
     now_ms: int | None = None,
 ) -> AddReply:
-    """Adds jobs; an id that exists changes nothing. `labels` are the names for the counters.
+    """Adds jobs; an id that exists changes nothing.
 
     `number` rises with each add of this producer, which has one in flight: a repeat after a lost
     reply, with the same number, is answered and not applied. Raises StoreFull.
     """
-    assert len(jobs) == len(labels) <= ITEMS_MAX
+    assert len(jobs) <= ITEMS_MAX
     args: list[Arg] = [now_arg(now_ms), producer, number, len(jobs)]
-    args += [job.id for job in jobs]
-    args += [pack(job) for job in jobs]
-    args += [_place(job) for job in jobs]
-    args += labels
+    args += [*jobs.ids, *jobs.records, *jobs.places, *jobs.labels]
     reply = await run(at, "add", args)
     return AddReply(reply[0], frozenset(reply[2:]), bool(reply[1]))
 
@@ -433,7 +424,7 @@ async def slot(
     args: list[Arg] = [now_arg(now_ms), name, overlap, after_ms, until_ms, missed, len(slots)]
     for moment, job, label in slots:
         assert job.delay_ms is None
-        args += (moment, job.id, pack(job), _place(job), label)
+        args += (moment, job.id, pack(job), place(job), label)
     at_ms, word, state, fired = await run(at, "slot", args)
     return SlotReply(
         at_ms, word.decode(), schedule_state(state) if state else None, frozenset(fired)

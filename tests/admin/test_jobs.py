@@ -16,6 +16,7 @@ from streamq.errors import StoreError
 from streamq.job import JobId, NewJob
 from streamq.redact import HIDDEN
 from streamq.store import transitions
+from streamq.store.packed import packed
 from streamq.testing import run_until_idle
 from tests.admin.conftest import client_of
 from tests.admin.office import Mail, Office
@@ -217,8 +218,8 @@ async def test_a_large_payload_is_named_in_a_list_and_shown_alone(
 async def test_whatever_stands_in_redis_is_shown_somehow(
     boss: httpx2.AsyncClient, app: App, office: Office, data: bytes
 ) -> None:
-    odd = NewJob(JobId("odd"), "x", data)
-    await transitions.add(app.session().link("email"), "p", 1, [odd], ["x"])
+    odd = packed([NewJob(JobId("odd"), "x", data)], ["x"])
+    await transitions.add(app.session().link("email"), "p", 1, odd)
 
     for path in ("/job/email/odd", "/job/email/odd?reveal=true", "/queue/email/jobs"):
         answer = await boss.get(API + path)

@@ -13,6 +13,7 @@ from streamq.backoff import exponential, to_wire
 from streamq.job import JobId, NewJob, Options
 from streamq.run.parked import Parked
 from streamq.store import transitions
+from streamq.store.packed import packed
 from tests.support.waiting import soon
 from tests.support.workers import QUEUE, Floor
 
@@ -163,7 +164,8 @@ async def test_a_payload_that_does_not_fit_its_type_is_parked_without_an_attempt
     _quick(floor)
     bad = JobId("old-producer")
     data = msgspec.msgpack.encode({"to": "ana@x.br", "nickname": "ana"})
-    await transitions.add(floor.link(), "p", 1, [NewJob(bad, "welcome", data)], ["welcome"])
+    sent = packed([NewJob(bad, "welcome", data)], ["welcome"])
+    await transitions.add(floor.link(), "p", 1, sent)
     after = await floor.add("quick")
 
     await floor.hire()
@@ -184,10 +186,8 @@ async def test_a_job_brings_its_own_terms(floor: Floor) -> None:
     clock = floor.stop_time()
     options = Options(attempts=2, backoff=to_wire(exponential("3s")), priority=1, timeout_ms=1_000)
     job = JobId("own-terms")
-    await transitions.add(
-        floor.link(), "p", 1, [NewJob(job, "fails", b"\xc0", options)], ["fails"],
-        now_ms=clock.at_ms,
-    )  # fmt: skip
+    sent = packed([NewJob(job, "fails", b"\xc0", options)], ["fails"])
+    await transitions.add(floor.link(), "p", 1, sent, now_ms=clock.at_ms)
 
     await floor.hire()
 

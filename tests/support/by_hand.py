@@ -8,6 +8,7 @@ from typing import Final
 
 from streamq.job import Claim, End, JobId, Line, NewJob, Options, Outcome, Run, WorkerId
 from streamq.store import reads, transitions
+from streamq.store.packed import packed
 from streamq.store.replies import AddReply, Beaten, Reaped, Recheck, Resynced, Turn, Verdict
 from streamq.store.scripts import Link
 
@@ -70,9 +71,8 @@ class ByHand:
         """One call of producer p; a plain str is a job of that id that waits at once."""
         self.adds += 1
         made = [new(job) if isinstance(job, str) else job for job in jobs]
-        return await transitions.add(
-            self.at, "p", self.adds, made, [job.name for job in made], now_ms=self.now_ms
-        )
+        sent = packed(made, [job.name for job in made])
+        return await transitions.add(self.at, "p", self.adds, sent, now_ms=self.now_ms)
 
     async def turn(
         self,

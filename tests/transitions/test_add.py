@@ -6,6 +6,7 @@ import pytest
 from streamq.errors import StoreFull
 from streamq.job import HEAD_BYTES, JobId, NewJob, Options, pack, unpack
 from streamq.store import transitions
+from streamq.store.packed import packed
 from tests.support.by_hand import W1, ByHand, names, new
 from tests.support.planted import full
 from tests.support.torn import Case
@@ -117,9 +118,9 @@ async def test_an_older_number_of_a_producer_does_nothing(hand: ByHand, look: Lo
 
 async def test_producers_have_numbers_of_their_own(hand: ByHand, look: Look) -> None:
     await hand.add("a")
-    job = new("b")
+    job = packed([new("b")], ["welcome"])
 
-    reply = await transitions.add(hand.at, "other", 1, [job], [job.name], now_ms=hand.now_ms)
+    reply = await transitions.add(hand.at, "other", 1, job, now_ms=hand.now_ms)
 
     assert not reply.replayed
     assert look.states() == {"a": "waiting", "b": "waiting"}

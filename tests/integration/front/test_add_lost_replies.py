@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from streamq import App, Queue, producer
+from streamq import App, NewJob, Queue, producer
 from streamq.embedded import EmbeddedServer
 from streamq.errors import NotApplied, OutcomeUnknown, RedisUnavailable, ScriptFault
-from streamq.job import Counts
+from streamq.job import Counts, JobState
 from streamq.settings import Settings
 from streamq.store import transitions
 from streamq.store.scripts import script
@@ -135,6 +135,125 @@ async def test_a_caller_that_is_cancelled_before_its_job_was_sent_adds_nothing(
     assert await queue.get("a") is not None
     assert await queue.get("b") is None
     assert await queue.get("c") is not None
+
+
+async def test_a_list_whose_reply_is_lost_is_added_once_and_in_order(
+    far: Shop, proxy: Proxy, queue: Queue
+) -> None:
+    fault = proxy.drop_reply(ADD, nth=2)
+
+    added = await far.app.queue("email").add_many(_numbered(far, 2_500))
+
+    await fault.struck()
+    assert not any(one.existed for one in added)
+    assert await _in_line(queue) == ["before", *[f"j{i}" for i in range(2_500)]]
+
+
+async def test_an_error_within_a_list_says_which_jobs_are_there(
+    far: Shop, proxy: Proxy, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producer, "PAUSES_S", ())
+    fault = proxy.hold_request(ADD, nth=2)
+
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await far.app.queue("email").add_many(_numbered(far, 2_500))
+
+    assert unknown.value.__notes__ == [
+        "Of 2,500 jobs the first 1,000 are added; the next 1,000, j1000 to j1999, may be;"
+        " the last 500 were not sent."
+    ]
+    assert (await queue.counts()).waiting == 1 + 1_000
+    await fault.release()
+    assert (await queue.counts()).waiting == 1 + 2_000
+
+
+async def test_a_refusal_within_a_list_says_which_jobs_are_not_there(
+    far: Shop, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producer, "PAUSES_S", ())
+    real, calls = transitions.add, 0
+
+    async def busy_at_last(*args: object, **options: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise NotApplied("add", "LOADING")
+        return await real(*args, **options)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr(transitions, "add", busy_at_last)
+
+    with pytest.raises(NotApplied) as refused:
+        await far.app.queue("email").add_many(_numbered(far, 2_500))
+
+    assert refused.value.__notes__ == [
+        "Of 2,500 jobs the first 2,000 are added; the next 500, j2000 to j2499, are not;"
+        " the last 0 were not sent."
+    ]
+    assert (await queue.counts()).waiting == 1 + 2_000
+
+
+async def test_a_list_that_is_cancelled_leaves_nothing_behind_that_adds_on(
+    far: Shop, proxy: Proxy, queue: Queue
+) -> None:
+    proxy.latency(ms=50)
+    before, tasks = proxy.requests, asyncio.all_tasks()
+    adding = asyncio.create_task(far.app.queue("email").add_many(_numbered(far, 3_500)))
+    await soon(lambda: proxy.requests > before, "the first call is on its way")
+
+    adding.cancel()
+    after = await far.welcome.add(Welcome(to="x"), id="after")
+    await asyncio.sleep(0)
+
+    assert adding.cancelled()
+    assert not after.existed
+    assert asyncio.all_tasks() == tasks
+    assert (await queue.counts()).waiting == 1 + 1_000 + 1
+
+
+async def test_a_list_that_is_cancelled_before_its_first_call_adds_nothing(
+    far: Shop, proxy: Proxy, queue: Queue
+) -> None:
+    proxy.latency(ms=50)
+    before = proxy.requests
+    first = asyncio.create_task(far.welcome.add(Welcome(to="x"), id="first"))
+    await soon(lambda: proxy.requests > before, "the first call is on its way")
+    adding = asyncio.create_task(far.app.queue("email").add_many(_numbered(far, 10)))
+    await asyncio.sleep(0)
+
+    adding.cancel()
+    await first
+    await far.welcome.add(Welcome(to="x"), id="after")
+
+    assert adding.cancelled()
+    assert (await queue.counts()).waiting == 3  # before, first, after
+
+
+async def test_a_single_add_does_not_wait_for_the_end_of_a_list(
+    far: Shop, proxy: Proxy, queue: Queue
+) -> None:
+    proxy.latency(ms=20)
+    before = proxy.requests
+    adding = asyncio.create_task(far.app.queue("email").add_many(_numbered(far, 3_500)))
+    await soon(lambda: proxy.requests > before, "the first call is on its way")
+
+    await far.welcome.add(Welcome(to="x"), id="single")
+    await adding
+
+    assert (await _in_line(queue)).index("single") == 1 + 1_000
+
+
+def _numbered(shop: Shop, count: int) -> list[NewJob]:
+    return [shop.welcome.new(Welcome(to="x"), id=f"j{i}") for i in range(count)]
+
+
+async def _in_line(queue: Queue) -> list[str]:
+    """The ids that wait, in the order in which they will be given out."""
+    page = await queue.page(JobState.WAITING, limit=1_000)
+    ids: list[str] = [job.id for job in page.jobs]
+    while page.cursor is not None:
+        page = await queue.page(JobState.WAITING, cursor=page.cursor, limit=1_000)
+        ids += [job.id for job in page.jobs]
+    return ids
 
 
 async def test_a_link_that_drops_again_and_again_ends_in_a_word_about_it(
