@@ -17,6 +17,7 @@ from processors.clients.outbox import OutboxTransport
 from processors.clients.smtp import SmtpTransport
 from processors.database import Database
 from processors.settings import Settings, load_settings
+from processors.storage import Storage
 from processors.templates.brand import Branding
 from processors.templates.render import Site
 from streamq import App, Context
@@ -68,6 +69,7 @@ class Shared(msgspec.Struct, frozen=True):
     transport: Transport
     ledger: Ledger
     database: Database
+    storage: Storage
 
 
 def shared_of(job: Context) -> Shared:
@@ -81,6 +83,7 @@ async def lifespan(started: App) -> AsyncIterator[Shared]:
     settings = load_settings(production=started.settings.env is Env.PRODUCTION)
     transport = open_transport(settings)
     database = Database(settings.database)
+    storage = Storage(settings.storage)
     await database.open()
     try:
         yield Shared(
@@ -93,8 +96,10 @@ async def lifespan(started: App) -> AsyncIterator[Shared]:
             transport=transport,
             ledger=Ledger(started.redis),
             database=database,
+            storage=storage,
         )
     finally:
+        await storage.aclose()
         await database.aclose()
         await transport.aclose()
 

@@ -14,6 +14,7 @@ from processors.database.url import (
     InvalidDatabaseUrl,
     parse_database_url,
 )
+from processors.storage.place import REGION, InvalidStorage, StoragePlace
 from processors.templates.links import link_host
 from streamq.errors import ConfigError, InvalidSetting
 
@@ -24,6 +25,8 @@ _HIDDEN = "(hidden)"
 _DEV_APP_URL = "http://127.0.0.1:5000"
 _DEV_SENDER = "noreply@localhost"
 _OUTBOX = ".streamq/outbox"
+_DEV_BACKUPS = "imobibase-backups"
+_DEV_EXPORTS = "imobibase-exports"
 
 # What production cannot do without, and an example of each.
 _NEEDED_IN_PRODUCTION = {
@@ -31,6 +34,8 @@ _NEEDED_IN_PRODUCTION = {
     "FROM_EMAIL": "noreply@example.com",
     "SMTP_URL": "smtp+starttls://user:password@mail.example.com:587",
     "DATABASE_URL": EXAMPLE,
+    "BACKUP_BUCKET": "backups.example.com",
+    "EXPORT_BUCKET": "exports.example.com",
 }
 
 
@@ -73,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where links in mails may lead. None: anywhere; never in production."""
     database: DatabaseServer | None
     """None: jobs that need it fail and say so; never in production."""
+    storage: StoragePlace | None
+    """None: jobs that need it fail and say so; never in production."""
 
 
 def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -82,14 +89,17 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
     a second reading of it could differ, and mails would become files where they are real.
 
     APP_URL, FROM_EMAIL, SMTP_URL (or SMTP_URL_FILE, a file that holds it), MAIL_OUTBOX_DIR,
-    MAIL_ATTACHMENTS_DIR, MAIL_LINK_HOSTS (names after commas), DATABASE_URL (or DATABASE_URL_FILE).
-    Raises UnsetInProduction, InvalidSetting.
+    MAIL_ATTACHMENTS_DIR, MAIL_LINK_HOSTS (names after commas), DATABASE_URL (or DATABASE_URL_FILE),
+    BACKUP_BUCKET, EXPORT_BUCKET, S3_ENDPOINT_URL, AWS_REGION. Raises UnsetInProduction,
+    InvalidSetting.
     """
     given = {
         "APP_URL": environ.get("APP_URL", ""),
         "FROM_EMAIL": environ.get("FROM_EMAIL", ""),
         "SMTP_URL": _secret(environ, "SMTP_URL"),
         "DATABASE_URL": _secret(environ, "DATABASE_URL"),
+        "BACKUP_BUCKET": environ.get("BACKUP_BUCKET", ""),
+        "EXPORT_BUCKET": environ.get("EXPORT_BUCKET", ""),
     }
     unset = tuple(name for name in _NEEDED_IN_PRODUCTION if not given[name])
     if production and unset:
@@ -105,6 +115,7 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
         attachments=_folder("MAIL_ATTACHMENTS_DIR", attachments) if attachments else None,
         link_hosts=_link_hosts(environ.get("MAIL_LINK_HOSTS", ""), app_url, production),
         database=_database(given["DATABASE_URL"]) if given["DATABASE_URL"] else None,
+        storage=_storage(environ),
     )
 
 
@@ -165,6 +176,24 @@ def _database(url: str) -> DatabaseServer:
         return parse_database_url(url)
     except InvalidDatabaseUrl as error:
         raise InvalidSetting("DATABASE_URL", _HIDDEN, ORIGIN, str(error)) from None
+
+
+def _storage(environ: Mapping[str, str]) -> StoragePlace | None:
+    """None unless one of the three is set: Amazon's S3 is no place for a developer's slip."""
+    names = ("BACKUP_BUCKET", "EXPORT_BUCKET", "S3_ENDPOINT_URL")
+    backups, exports, endpoint = (environ.get(name, "") for name in names)
+    if not (backups or exports or endpoint):
+        return None
+    try:
+        return StoragePlace(
+            backups=backups or _DEV_BACKUPS,
+            exports=exports or _DEV_EXPORTS,
+            endpoint=endpoint or None,
+            region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or REGION,
+        )
+    except InvalidStorage as error:
+        value = _HIDDEN if error.name == names[2] else environ.get(error.name, "")
+        raise InvalidSetting(error.name, value, ORIGIN, error.why) from None
 
 
 def _folder(name: str, path: str) -> Path:

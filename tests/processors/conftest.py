@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from processors.app import app
 from processors.database import Database, DatabaseServer
 from processors.schema import apply_schema
+from processors.settings import load_settings as load_processors
+from processors.standins.s3 import S3Server
+from processors.storage import Storage
 from streamq import App, Settings, load_settings
 from streamq.clock import REAL
 from streamq.embedded import EmbeddedServer
@@ -95,3 +99,31 @@ async def database(database_server: DatabaseServer) -> AsyncIterator[Database]:
     await database.open()
     yield database
     await database.aclose()
+
+
+async def make_bucket(storage: Storage, name: str) -> None:
+    await storage.begin(name, lambda s3: s3.create_bucket(Bucket=name))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3 for the session."""
+    with S3Server() as started:
+        yield started
+
+
+@pytest.fixture
+async def storage(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storage]:
+    """Two buckets of the test's own, as a handler has them in `shared_of(job).storage`.
+
+    The environment names them, so that a worker of the test has the same.
+    """
+    mine = secrets.token_hex(4)
+    for name, value in s3_server.variables.items():
+        own = f"{mine}.{value}" if name.endswith("_BUCKET") else value
+        monkeypatch.setenv(name, own)
+    storage = Storage(load_processors(production=False).storage)
+    await make_bucket(storage, storage.backups.name)
+    await make_bucket(storage, storage.exports.name)
+    yield storage
+    await storage.aclose()

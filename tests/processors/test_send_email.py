@@ -13,6 +13,7 @@ from processors.database import DatabaseServer
 from processors.imobibase import QueueName
 from processors.queues import create_queue, queue_email
 from processors.settings import UnsetInProduction
+from processors.storage import Storage
 from streamq import App, Effect, Job, JobState
 from streamq.metrics import metrics_text
 from streamq.run.logs import ConsoleFormat
@@ -368,7 +369,7 @@ async def test_a_payload_that_no_template_takes_is_parked_and_not_lost(
 
 
 async def test_in_production_a_link_to_another_host_fails_the_job(
-    site: App, mails: MailServer, database_server: DatabaseServer
+    site: App, mails: MailServer, database_server: DatabaseServer, storage: Storage
 ) -> None:
     site.configure(msgspec.structs.replace(site.settings, env=Env.PRODUCTION))
     data = {"userName": "Ana", "loginUrl": "https://app.imobibase.com.evil.example/login"}

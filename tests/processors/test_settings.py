@@ -14,6 +14,8 @@ PRODUCTION = {
     "FROM_EMAIL": "ImobiBase <noreply@imobibase.com>",
     "SMTP_URL": "smtp+starttls://user:s3cr3t@mail.imobibase.com",
     "DATABASE_URL": "postgresql://app:s3cr3t@db.imobibase.com/imobibase",
+    "BACKUP_BUCKET": "backups.imobibase.com",
+    "EXPORT_BUCKET": "exports.imobibase.com",
 }
 
 
@@ -73,6 +75,9 @@ def test_production_names_all_that_is_missing_at_once() -> None:
         ("FROM_EMAIL", "a@x.br, b@x.br", "one address per field"),
         ("FROM_EMAIL", "a@x.br\r\nBcc: b@x.br", "U\\+000D"),
         ("SMTP_URL", "smtp://user:s3cr3t@mail.example.com:s3cr3t", "its port is no number"),
+        ("EXPORT_BUCKET", "Exports of ours", "a bucket's name is"),
+        ("S3_ENDPOINT_URL", "https://key:s3cr3t@s3.example.com", "holds a password"),
+        ("S3_ENDPOINT_URL", "s3.example.com", "is no address"),
         ("DATABASE_URL", "mysql://user:s3cr3t@db.example.com/x", "does not begin with postgresql"),
         ("SMTP_URL", "smtps://mail.example.com?cafile=/nowhere.pem", "is not a file"),
         ("SMTP_URL_FILE", "/nowhere", "cannot be read"),
