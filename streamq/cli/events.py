@@ -12,7 +12,7 @@ from streamq.cli.follow import until_interrupted
 from streamq.cli.session import Session, opened
 from streamq.cli.spec import Command, Example, Exit
 from streamq.cli.times import clock, now_ms
-from streamq.cli.views import STATE_STYLES, as_json, encoded, value_of
+from streamq.cli.views import STATE_STYLES, as_json, encoded, shown_value
 from streamq.durations import to_ms
 from streamq.errors import OutOfRange
 from streamq.events import Transition, follow, transitions_in
@@ -129,7 +129,7 @@ async def _follow_one(console: Console, session: Session, queue: str, after: str
 
 def _moved(queue: str, transition: Transition) -> Moved:
     raw = transition.result
-    result = None if raw is None else value_of(bytes(raw))
+    result = None if raw is None else shown_value(raw)
     return Moved(transition.at_ms, queue, transition.state, transition.id, result)
 
 

@@ -11,6 +11,7 @@ from streamq.cli.session import opened
 from streamq.cli.spec import Command, Example, Exit
 from streamq.cli.text import harmless_lines
 from streamq.job import JobId, JobState
+from streamq.redact import redact_text
 from streamq.store import reads
 from streamq.store.scripts import Link
 
@@ -61,7 +62,7 @@ def new_lines(before: Sequence[str], now: Sequence[str]) -> Sequence[str]:
 
 
 def _print(console: Console, queue: str, job: JobId, lines: Sequence[str]) -> None:
-    for line in lines:
+    for line in map(redact_text, lines):
         if console.as_json:
             console.record({"queue": queue, "id": job, "line": line})
         else:

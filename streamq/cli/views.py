@@ -3,15 +3,15 @@
 A field is never renamed or removed without a new major version: scripts read it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
 import msgspec
 
 from streamq.fleet import WorkerView as WorkerView
 from streamq.fleet import worker_views as worker_views
-from streamq.job import PRIORITY_DEFAULT, AttemptError, Counts, Job, JobState
-from streamq.job import value_of as value_of
+from streamq.job import PRIORITY_DEFAULT, AttemptError, Counts, Job, JobState, value_of
+from streamq.redact import redact, redact_text
 from streamq.store.reads import QueueState
 
 STATE_STYLES = {
@@ -85,6 +85,7 @@ def queue_view(
 
 
 def job_view(job: Job) -> JobView:
+    """The job without its secrets; they can be looked up in the admin, by whoever may."""
     run, options = job.run, job.options
     return JobView(
         id=job.id,
@@ -92,7 +93,7 @@ def job_view(job: Job) -> JobView:
         name=job.name,
         state=job.state,
         priority=options.priority or PRIORITY_DEFAULT,
-        data=value_of(job.data),
+        data=shown_value(job.data),
         added_at_ms=job.added_at_ms,
         due_at_ms=job.due_at_ms,
         claimed_at_ms=run.claimed_at_ms or None,
@@ -101,12 +102,29 @@ def job_view(job: Job) -> JobView:
         attempts=options.attempts,
         timeout_ms=options.timeout_ms,
         expires_at_ms=options.expires_at_ms,
-        headers=options.headers or {},
+        headers={name: str(said) for name, said in _redacted(options.headers or {})},
         worker=run.worker,
-        reason=run.reason,
-        progress=None if run.progress is None else value_of(bytes(run.progress)),
-        result=None if run.result is None else value_of(bytes(run.result)),
-        errors=run.errors,
+        reason=redact_text(run.reason),
+        progress=None if run.progress is None else shown_value(run.progress),
+        result=None if run.result is None else shown_value(run.result),
+        errors=tuple(map(_error_view, run.errors)),
+    )
+
+
+def shown_value(data: bytes | msgspec.Raw) -> object:
+    """What a job carries or gave back, without its secrets."""
+    return redact(value_of(bytes(data)))
+
+
+def _redacted(headers: Mapping[str, str]) -> Iterable[tuple[str, object]]:
+    hidden = redact(headers)
+    assert isinstance(hidden, dict)
+    return hidden.items()
+
+
+def _error_view(error: AttemptError) -> AttemptError:
+    return msgspec.structs.replace(
+        error, message=redact_text(error.message), traceback=redact_text(error.traceback)
     )
 
 
