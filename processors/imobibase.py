@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from types import MappingProxyType
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -22,8 +21,6 @@ from processors.templates.brand import Branding
 from processors.templates.render import Site
 from streamq import App, Context
 from streamq.settings import Env
-
-TIME_ZONE = ZoneInfo("America/Sao_Paulo")
 
 
 class QueueName(StrEnum):

@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from processors.imobibase import TIME_ZONE, QueueName, app
+from processors.days import TIME_ZONE
+from processors.imobibase import QueueName, app
 from streamq import Context
 from streamq.adding import NewJob
 from streamq.schedule import Overlap

@@ -14,7 +14,8 @@ from processors.clients.delivery import Delivery, DeliveryDeferred, DeliveryRefu
 from processors.clients.mailbox import Mailbox, MailRefused, parse_mailbox
 from processors.clients.message import RECIPIENTS_MAX, Draft, check_subject, compose
 from processors.clients.smtp import DELIVERY_S_MAX
-from processors.imobibase import TIME_ZONE, QueueName, Shared, app, shared_of
+from processors.days import TIME_ZONE
+from processors.imobibase import QueueName, Shared, app, shared_of
 from processors.templates.catalogue import template_data
 from processors.templates.render import render
 from streamq import Context, Fail, Payload
