@@ -21,6 +21,7 @@ from admin.wire import answer
 from streamq import App, Counts, JobState, Queue, WorkerView
 from streamq.errors import StoreError
 from streamq.home import now_ms
+from streamq.look import counts_of
 from streamq.scale import Scale, scale_of
 
 FAILED_WARNING: Final = 50
@@ -69,13 +70,13 @@ def issues_of(counts: Counts, *, no_worker: bool) -> list[tuple[Status, str]]:
 async def health_of(app: App, names: Sequence[str]) -> Health:
     """Raises StoreError."""
     redis = await pinged(app)
-    queues = await together(_queue_health(app.queue(name)) for name in names)
+    counted = zip(names, await counts_of(app, names), strict=True)
+    queues = await together(_queue_health(app.queue(name), counts) for name, counts in counted)
     well = all(each.status is not Status.CRITICAL for each in queues)
     return Health(well, queues, redis)
 
 
-async def _queue_health(queue: Queue) -> QueueHealth:
-    counts = await queue.counts()
+async def _queue_health(queue: Queue, counts: Counts) -> QueueHealth:
     no_worker = counts.waiting > 0 and await _nobody_works(queue)
     issues = issues_of(counts, no_worker=no_worker)
     worst = max((status for status, _ in issues), key=list(Status).index, default=Status.HEALTHY)

@@ -23,6 +23,12 @@ ENDED: Final = (JobState.COMPLETED, JobState.FAILED, JobState.PARKED)
 """The states that a job reached at a time which is kept."""
 
 
+async def counts_of(home: Home, queues: Sequence[str]) -> list[Counts]:
+    """How many jobs stand where in each of these queues, asked together. Raises StoreError."""
+    session = home.session()
+    return await reads.counts_of([session.link(name) for name in queues])
+
+
 class Looks:
     """What there is to see of one queue."""
 

@@ -1,5 +1,6 @@
 """Queues: their numbers, what stands at their front, how fast they are; pause, resume."""
 
+import asyncio
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from admin.wire import CLAMP
 from streamq import Counts, JobState, Queue
 from streamq.errors import StoreError
 from streamq.home import now_ms
+from streamq.look import counts_of
 
 UNKNOWN: Final = "unknown"
 FRONT_JOBS: Final = 10
@@ -63,9 +65,8 @@ async def stats(call: Call) -> Statistics:
 
 
 async def _stats(call: Call) -> Statistics:
-    names = await call.queues()
-    counts = await together(call.app.queue(name).counts() for name in names)
-    server = await call.app.server()
+    names, server = await asyncio.gather(call.queues(), call.app.server())
+    counts = await counts_of(call.app, names)
     return _summed(len(names), counts, RedisStatus(True, server.mode, server.version))
 
 
@@ -85,7 +86,7 @@ def _summed(queues: int, counts: list[Counts], redis: RedisStatus) -> Statistics
 
 async def queues(call: Call) -> list[QueueLine]:
     names = await call.queues()
-    counts = await together(call.app.queue(name).counts() for name in names)
+    counts = await counts_of(call.app, names)
     return [
         QueueLine(name, c.waiting, c.active, c.completed, c.failed, c.delayed, c.paused, c.parked)
         for name, c in zip(names, counts, strict=True)
@@ -122,8 +123,11 @@ class QueueDetail(msgspec.Struct, frozen=True):
 
 async def queue(call: Call, path: AtName) -> QueueDetail:
     found = await call.queue(path.name)
-    c, state = await found.counts(), await found.state()
-    pages = await together(found.page(s, limit=FRONT_JOBS) for s in FRONT_STATES)
+    c, state, pages = await asyncio.gather(
+        found.counts(),
+        found.state(),
+        together(found.page(each, limit=FRONT_JOBS) for each in FRONT_STATES),
+    )
     front = [job for page in pages for job in page.jobs[:FRONT_JOBS]]
     shown = await all_shown(call.app, front)
     waiting, active, failed = ([job for job in shown if job.state is s] for s in FRONT_STATES)

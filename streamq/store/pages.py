@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from streamq.errors import StoreError
 from streamq.errors.wording import shown
 from streamq.job import LINES, Job, JobId, JobState
 from streamq.store.client import Arg, ErrorReply, Reply
-from streamq.store.reads import PAGE_MAX, ask, get_many, job_of
+from streamq.store.reads import PAGE_MAX, ask, ask_each, get_many, job_of
 from streamq.store.scripts import Link
 
 # What the parts of a cursor are made of; what is in brackets has 64 bits.
@@ -82,19 +83,20 @@ async def _sorted_page(
         (score or b"+inf", b"-inf") if newest_first else (score or b"-inf", b"+inf")
     )
     found: list[tuple[bytes, bytes]] = []
-    offset = 0
+    # One for where the page before ended, one to know whether there is more; ties take longer.
+    offset, some = 0, limit + 2
     while len(found) <= limit and offset <= LOOKED_AT_MAX:
         rows = await ask(
             at, "ZRANGE", key, *bounds, "BYSCORE", *(("REV",) if newest_first else ()),
-            "LIMIT", offset, PAGE_MAX, "WITHSCORES",
+            "LIMIT", offset, some, "WITHSCORES",
         )  # fmt: skip
         for member, at_score in zip(rows[::2], rows[1::2], strict=True):
             behind = member < last if newest_first else member > last
             if not last or at_score != score or behind:
                 found.append((member, at_score))
-        if len(rows) < PAGE_MAX * 2:
+        if len(rows) < some * 2:
             break
-        offset += PAGE_MAX
+        offset, some = offset + some, PAGE_MAX
     members = [m for m, _ in found[:limit]]
     skip = 8 if state is JobState.DELAYED else 0
     jobs = await get_many(at, [JobId(m[skip:].decode()) for m in members])
@@ -108,10 +110,8 @@ async def _waiting_page(at: Link, cursor: str | None, limit: int) -> Page:
     line, after = (part.decode() for part in parts)
     jobs: list[Job] = []
     looked = 0
-    for sign in LINES[LINES.index(line) :]:
-        start = f"({after}" if sign == line and after else None
-        if start is None:
-            start = f"({await _delivered_until(at, sign)}"
+    for sign, start in (await _waiting_from(at, LINES[LINES.index(line) :])).items():
+        start = f"({after}" if sign == line and after else start
         while len(jobs) < limit and looked < LOOKED_AT_MAX:
             want = limit - len(jobs)
             entries = await ask(at, "XRANGE", at.keys.lines[sign], start, "+", "COUNT", want)
@@ -125,15 +125,30 @@ async def _waiting_page(at: Link, cursor: str | None, limit: int) -> Page:
     return Page(jobs)
 
 
-async def _delivered_until(at: Link, sign: str) -> str:
-    try:
-        groups = await ask(at, "XINFO", "GROUPS", at.keys.lines[sign])
-    except ErrorReply:  # no such key
+async def _waiting_from(at: Link, signs: str) -> dict[str, str]:
+    """Of those lines that have entries, where those begin that nobody was given yet."""
+    keys = [at.keys.lines[sign] for sign in signs]
+    what = f"page of queue {at.queue}"
+    # An error reply is that of a line that was never there, and nothing of the others.
+    replies = await at.wire.exchange(
+        what, [*(("XLEN", key) for key in keys), *(("XINFO", "GROUPS", key) for key in keys)]
+    )
+    found: dict[str, str] = {}
+    for sign, length, groups in zip(signs, replies, replies[len(keys) :], strict=False):
+        if isinstance(length, StoreError):
+            raise length
+        if length:
+            found[sign] = f"({_delivered_until(groups)}"
+    return found
+
+
+def _delivered_until(groups: Reply) -> str:
+    if isinstance(groups, ErrorReply) or not groups:
         return "0-0"
-    for group in groups:
-        fields = dict(zip(group[::2], group[1::2], strict=True))
-        return str(fields[b"last-delivered-id"].decode())
-    return "0-0"
+    if isinstance(groups, StoreError):
+        raise groups
+    fields = dict(zip(groups[0][::2], groups[0][1::2], strict=True))
+    return str(fields[b"last-delivered-id"].decode())
 
 
 async def _live(at: Link, entries: Sequence[Reply]) -> list[Job]:
@@ -141,8 +156,8 @@ async def _live(at: Link, entries: Sequence[Reply]) -> list[Job]:
     if not values:
         return []
     ids = [JobId(v[7:].decode()) for v in values]
-    records = await ask(at, "HMGET", at.keys.names["jobs"], *ids)
-    runs = await ask(at, "HMGET", at.keys.names["runs"], *ids)
+    k = at.keys.names
+    records, runs = await ask_each(at, ("HMGET", k["jobs"], *ids), ("HMGET", k["runs"], *ids))
     return [
         job_of(at, job, record, run, JobState.WAITING, None)
         for job, value, record, run in zip(ids, values, records, runs, strict=True)

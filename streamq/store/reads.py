@@ -3,10 +3,13 @@
 A read of several keys is not one instant: a job that moves meanwhile may show in its old place.
 """
 
+import asyncio
 from collections.abc import Sequence
+from itertools import islice
 
 import msgspec
 
+from streamq.errors import StoreError
 from streamq.job import (
     LINES,
     NO_OPTIONS,
@@ -21,14 +24,19 @@ from streamq.job import (
     unpack,
     unpack_run,
 )
-from streamq.store.client import Arg, Redis, Reply
-from streamq.store.keys import queues_key
+from streamq.store.client import Arg, Redis, Reply, Wire
+from streamq.store.keys import Keys, queues_key
 from streamq.store.replies import ScheduleState, schedule_state
 from streamq.store.scripts import Link
 
 PAGE_MAX = 1_000
+COUNTED_TOGETHER = 50
+"""Queues: some 900 commands, of a few microseconds each."""
 WORKERS_READ_MAX = 1_000
 EVENTS_READ_MAX = 200
+
+
+ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.PARKED)
 
 
 class QueueState(msgspec.Struct, frozen=True):
@@ -115,6 +123,15 @@ async def ask(at: Link, *command: Arg) -> Reply:
     return await at.wire.call(f"read of queue {at.queue}", command)
 
 
+async def ask_each(at: Link, *commands: Sequence[Arg]) -> list[Reply]:
+    """The replies to several questions, which go out together. Raises what `ask` raises."""
+    replies = await at.wire.exchange(f"read of queue {at.queue}", commands)
+    for reply in replies:
+        if isinstance(reply, StoreError):
+            raise reply
+    return replies
+
+
 def job_of(
     at: Link, job: JobId, value: bytes, run: bytes | None, state: JobState, due_ms: int | None
 ) -> Job:
@@ -140,27 +157,30 @@ async def get_many(at: Link, ids: Sequence[JobId]) -> list[Job | None]:
     if not ids:
         return []
     k = at.keys.names
-    values = await ask(at, "HMGET", k["jobs"], *ids)
-    runs = await ask(at, "HMGET", k["runs"], *ids)
-    leases = await ask(at, "HMGET", k["leases"], *ids)
-    ended = {
-        state: await ask(at, "ZMSCORE", k[state.value], *ids)
-        for state in (JobState.COMPLETED, JobState.FAILED, JobState.PARKED)
-    }
+    commands: list[tuple[Arg, ...]] = [
+        ("HMGET", k["jobs"], *ids),
+        ("HMGET", k["runs"], *ids),
+        ("HMGET", k["leases"], *ids),
+    ]
+    commands += [("ZMSCORE", k[state.value], *ids) for state in ENDED]
+    values, found, leases, *ended = await ask_each(at, *commands)
+    states = [
+        JobState.ACTIVE if lease is not None else _ended_in(scores)
+        for lease, *scores in zip(leases, *ended, strict=True)
+    ]
+    open_ones = [i for i, value in enumerate(values) if value is not None and states[i] is None]
+    due = await _due_ms(at, [(ids[i], values[i][:6]) for i in open_ones])
+    due_by_place = dict(zip(open_ones, due, strict=True))
     jobs: list[Job | None] = []
     for i, (job, value) in enumerate(zip(ids, values, strict=True)):
-        if value is None:
-            jobs.append(None)
-            continue
-        due: int | None = None
-        state = next((s for s, scores in ended.items() if scores[i] is not None), None)
-        if leases[i] is not None:
-            state = JobState.ACTIVE
-        elif state is None:
-            due = await _due_ms(at, job, value[:6])
-            state = JobState.WAITING if due is None else JobState.DELAYED
-        jobs.append(job_of(at, job, value, runs[i], state, due))
+        due_ms = due_by_place.get(i)
+        state = states[i] or (JobState.WAITING if due_ms is None else JobState.DELAYED)
+        jobs.append(None if value is None else job_of(at, job, value, found[i], state, due_ms))
     return jobs
+
+
+def _ended_in(scores: Sequence[bytes | None]) -> JobState | None:
+    return next((s for s, score in zip(ENDED, scores, strict=True) if score is not None), None)
 
 
 async def runs(at: Link, ids: Sequence[JobId]) -> list[Run]:
@@ -177,22 +197,68 @@ async def runs(at: Link, ids: Sequence[JobId]) -> list[Run]:
     return found
 
 
-async def _due_ms(at: Link, job: JobId, ticket: bytes) -> int | None:
-    tail = ticket + job.encode()
-    members = [(line + mark).encode() + tail for line in LINES for mark in "nrf"]
-    scores = await ask(at, "ZMSCORE", at.keys.names["delayed"], *members)
-    return next((int(float(s)) for s in scores if s is not None), None)
+async def _due_ms(at: Link, jobs: Sequence[tuple[JobId, bytes]]) -> list[int | None]:
+    """When each of these, with their tickets, is due; None for one that is not delayed."""
+    if not jobs:
+        return []
+    heads = [(line + mark).encode() for line in LINES for mark in "nrf"]
+    commands: list[tuple[Arg, ...]] = [
+        ("ZMSCORE", at.keys.names["delayed"], *(head + ticket + job.encode() for head in heads))
+        for job, ticket in jobs
+    ]
+    found = await ask_each(at, *commands)
+    return [next((int(float(s)) for s in scores if s is not None), None) for scores in found]
 
 
 async def counts(at: Link) -> Counts:
     """How many jobs stand where. Exact, but for calls that move jobs while it is read."""
-    k = at.keys.names
-    lines = [await ask(at, "XLEN", key) for key in at.keys.lines.values()]
-    active = await ask(at, "HLEN", k["leases"])
-    paused, dead = await ask(at, "HMGET", k["meta"], "paused", "dead")
-    sets = [await ask(at, "ZCARD", k[s]) for s in ("delayed", "completed", "failed", "parked")]
-    waiting = max(0, sum(lines) - active - int(dead or 0))
+    return (await counts_of([at]))[0]
+
+
+async def counts_of(ats: Sequence[Link]) -> list[Counts]:
+    """The same of several queues, asked together: one exchange for each connection and 50 queues.
+
+    Raises what a call raises.
+    """
+    by_wire: dict[Wire, list[int]] = {}
+    for i, at in enumerate(ats):
+        by_wire.setdefault(at.wire, []).append(i)
+    shares = [
+        places[first : first + COUNTED_TOGETHER]
+        for places in by_wire.values()
+        for first in range(0, len(places), COUNTED_TOGETHER)
+    ]
+    counted = await asyncio.gather(*(_counted([ats[i] for i in share]) for share in shares))
+    found = {
+        i: counts
+        for share, some in zip(shares, counted, strict=True)
+        for i, counts in zip(share, some, strict=True)
+    }
+    return [found[i] for i in range(len(ats))]
+
+
+async def _counted(ats: Sequence[Link]) -> list[Counts]:
+    """Of queues behind one connection."""
+    commands = [_count_commands(at.keys) for at in ats]
+    replies = iter(await ask_each(ats[0], *(command for each in commands for command in each)))
+    return [_counts(list(islice(replies, len(each)))) for each in commands]
+
+
+def _count_commands(keys: Keys) -> list[tuple[Arg, ...]]:
+    k = keys.names
+    return [
+        *(("XLEN", key) for key in keys.lines.values()),
+        ("HLEN", k["leases"]),
+        ("HMGET", k["meta"], "paused", "dead"),
+        *(("ZCARD", k[state]) for state in ("delayed", "completed", "failed", "parked")),
+    ]
+
+
+def _counts(replies: Sequence[Reply]) -> Counts:
+    lines, (active, marks, *sets) = replies[: len(LINES)], replies[len(LINES) :]
+    paused, dead = marks
     delayed, completed, failed, parked = sets
+    waiting = max(0, sum(lines) - active - int(dead or 0))
     return Counts(waiting, delayed, active, completed, failed, parked, paused == b"1")
 
 
@@ -237,8 +303,8 @@ async def settings_of(at: Link) -> QueueState:
 
 async def workers(at: Link) -> list[WorkerSeen]:
     """The queue's workers: the live ones, and those that died in the last ten minutes."""
-    rows = await ask(at, "HGETALL", at.keys.names["workers"])
-    turns_flat = await ask(at, "HGETALL", at.keys.names["turns"])
+    k = at.keys.names
+    rows, turns_flat = await ask_each(at, ("HGETALL", k["workers"]), ("HGETALL", k["turns"]))
     turns = dict(zip(turns_flat[::2], turns_flat[1::2], strict=True))
     found = []
     for worker, value in list(zip(rows[::2], rows[1::2], strict=True))[:WORKERS_READ_MAX]:
