@@ -107,7 +107,7 @@ def terms_of(queue: str, name: str, handler: Handler | None, defaults: JobDefaul
     )
 
 
-class Checked(msgspec.Struct, frozen=True):
+class Checked(msgspec.Struct, frozen=True, gc=False):
     """A job that cannot be refused any more. It has an id only if its caller gave it one."""
 
     id: JobId | None

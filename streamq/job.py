@@ -97,7 +97,8 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_OPTIONS = Options()
 
 
-class NewJob(msgspec.Struct, frozen=True):
+# gc=False: many are made at a time, and there is nothing in them that could lead back to them.
+class NewJob(msgspec.Struct, frozen=True, gc=False):
     """A job on its way to `add`: everything decided, data already packed as msgpack.
 
     At most one of `delay_ms` (relative to Redis's clock) and `at_ms` (epoch) is set.
@@ -115,7 +116,7 @@ class NewJob(msgspec.Struct, frozen=True):
         return line_of(self.options.priority)
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The bytes of a job in `jobs`, behind their head. Never changed but by an operator's edit."""
 
     name: str
