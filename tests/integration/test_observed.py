@@ -150,7 +150,9 @@ def _fires(text: str) -> float:
 def test_a_daemon_tells_prometheus_and_an_autoscaler_how_it_is(line: CommandLine) -> None:
     words = ("run", "-q", "email=5", "--health-port", "0", "--metrics-port", "0")
     with _running(line, *words, says="initialized") as daemon:
-        _add(line, "welcome", MAIL, 3)
+        _add(line, "welcome", MAIL, 2)
+        for _ in range(2):
+            line.run("add", "email", "welcome", MAIL, "--id", "once")
         until(_has_done(line, 3), "three jobs are done", limit_s=LIMIT_S)
         health, own = daemon.port_of("/healthz"), daemon.port_of("/metrics")
         until(
@@ -177,6 +179,7 @@ def test_a_daemon_tells_prometheus_and_an_autoscaler_how_it_is(line: CommandLine
         assert _value(text, "streamq_worker_resident_bytes", worker=child["worker"]) > 1 << 20
         assert _value(text, "streamq_worker_loop_lag_seconds") < 5
         assert _value(text, "shop_mails_total", template="welcome") == 3
+        assert _value(text, "streamq_jobs_deduplicated_total", queue="email") == 1
         assert _value(text, "streamq_redis_reconnects_total") == 0
         # The children's calls, and the daemon's own.
         assert _value(text, "streamq_script_seconds_count", script="step") > 0
