@@ -209,5 +209,5 @@ def _progress(error: StoreError, added: int, sent: Packed, total: int) -> str:
         f"Of {total:,} jobs the first {added:,} are added;"
         f" the next {len(sent):,}, {sent.ids[0]} to {sent.ids[-1]},"
         f" {'may be' if may_be else 'are not'};"
-        f" the last {total - added - len(sent):,} were not sent."
+        f" {total - added - len(sent):,} were not sent."
     )

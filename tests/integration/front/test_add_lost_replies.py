@@ -160,7 +160,7 @@ async def test_an_error_within_a_list_says_which_jobs_are_there(
 
     assert unknown.value.__notes__ == [
         "Of 2,500 jobs the first 1,000 are added; the next 1,000, j1000 to j1999, may be;"
-        " the last 500 were not sent."
+        " 500 were not sent."
     ]
     assert (await queue.counts()).waiting == 1 + 1_000
     await fault.release()
@@ -187,7 +187,7 @@ async def test_a_refusal_within_a_list_says_which_jobs_are_not_there(
 
     assert refused.value.__notes__ == [
         "Of 2,500 jobs the first 2,000 are added; the next 500, j2000 to j2499, are not;"
-        " the last 0 were not sent."
+        " 0 were not sent."
     ]
     assert (await queue.counts()).waiting == 1 + 2_000
 
