@@ -284,7 +284,8 @@ class Host:
             worker.queue: keeps_of(self._app.queue_settings(worker.queue))
             for worker in self.workers
         }
-        self._pipe.send(Ready(self.keeps, self._failed_before))
+        named = {worker.queue: worker.process for worker in self.workers}
+        self._pipe.send(Ready(self.keeps, named, self._failed_before))
 
     def _of(self, queue: str) -> list[Worker]:
         return [worker for worker in self.workers if not queue or worker.queue == queue]

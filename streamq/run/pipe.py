@@ -158,6 +158,8 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
     queues: Mapping[str, Keeps]
     """What only the application knows of its queues, and the daemon has to for their upkeep."""
+    named: Mapping[str, str] = {}
+    """Its workers by queue, by the ids that people know: no lane's."""
     failed_before: int | None = None
     """Jobs of these queues that had failed before the first claim, if it was to count them."""
 

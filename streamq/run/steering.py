@@ -96,12 +96,15 @@ class Steering:
                 self._obey(order)
 
     def _obey(self, order: Order) -> None:
+        if order.worker == self._id and order.word in (Word.QUIET, Word.RESUME):
+            self.is_quiet = order.word is Word.QUIET  # successors, too
         for child in list(self._crew):
             if order.worker == self._id:
                 self._do(order.word, child, "")
                 continue
-            for queue, ids in child.workers.items():
-                if order.worker in ids:
+            named = child.ready.named if child.ready else {}
+            for queue, lanes in child.workers.items():
+                if order.worker in (named.get(queue), *lanes):
                     self._do(order.word, child, queue)
 
     def _do(self, word: Word, child: ChildProcess, queue: str) -> None:

@@ -71,7 +71,7 @@ class Worker:
         self._kind = kind
         self._clock = clock
         self._on_progress = on_progress
-        self._process = secrets.token_hex(6)
+        self.process = secrets.token_hex(6)
         # Threads are made when they are needed, and never more than there are slots.
         self._threads = ThreadPoolExecutor(CONCURRENCY_MAX, thread_name_prefix=f"streamq-{queue}")
         self._row = WorkerRow(
@@ -80,7 +80,7 @@ class Worker:
             queue=queue,
             slots=concurrency,
             names=tuple(app.handlers.names(queue)),
-            process=self._process,
+            process=self.process,
             build=app.build,
             daemon=daemon,
             label=label,
@@ -398,7 +398,7 @@ class Worker:
             if self._fleet_at < asked_at:
                 self._fleet_at, self._fleet = self._clock.monotonic(), None
                 seen = await workers(self._link)
-                mine = self._process
+                mine = self.process
                 self._fleet = [w.row.names for w in seen if w.live and w.row.process != mine]
             elif self._fleet is None:
                 # Somebody else has looked meanwhile, and had no answer: not each in turn.

@@ -3,7 +3,7 @@
 import json
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -211,15 +211,20 @@ def test_workers_are_listed_and_one_can_be_told(working: CommandLine) -> None:
 
     assert (worker["queue"], worker["slots"], worker["label"]) == ("email", 3, "night")
     assert worker["live"] is True and "welcome" in json.dumps(worker["names"])
-    told = working.run("workers", "quiet", str(worker["id"]))
-    assert (told.code, told.out) == (0, f"{worker['id']} (email): takes no new jobs\n")
-    working.run("add", "email", "welcome", GOOD, "--id", "unheard")
-    working.run("workers", "resume", str(worker["id"]))
-    until(
-        lambda: working.run("job", "unheard", "--json").record()["state"] == "completed",
-        "the worker takes jobs again",
-        limit_s=30,
-    )
+    log = working.folder / "run.log"
+    for number, told in enumerate((str(worker["id"]), str(worker["daemon"]))):
+        assert told in working.run("workers").out
+        done = working.run("workers", "quiet", told)
+        assert (done.code, done.out) == (0, f"{told} (email): takes no new jobs\n")
+        until(_logged(log, "quiet, as an operator said", number + 1), "it is heard", limit_s=30)
+        working.run("add", "email", "welcome", GOOD, "--id", f"later-{number}")
+        assert working.run("job", f"later-{number}", "--json").record()["state"] == "waiting"
+        working.run("workers", "resume", told)
+        until(_logged(log, f"Job later-{number} completed"), "it takes jobs again", limit_s=30)
+
+
+def _logged(log: Path, text: str, times: int = 1) -> Callable[[], bool]:
+    return lambda: log.read_text().count(text) >= times
 
 
 def test_a_worker_that_is_not_there_cannot_be_told(line: CommandLine) -> None:

@@ -199,15 +199,17 @@ async def test_a_running_job_is_cancelled_by_a_word_to_its_queue(fleet: Fleet) -
     assert await daemon.stops() == 0
 
 
-async def test_an_operator_quiets_wakes_dumps_and_stops_one_worker(fleet: Fleet) -> None:
+@pytest.mark.parametrize("by", ["lane", "process", "daemon"])
+async def test_an_operator_quiets_wakes_dumps_and_stops_one_worker(fleet: Fleet, by: str) -> None:
     daemon = await fleet.start()
     await soon(_a_worker_of(fleet), "its worker")
     (worker, *_) = await fleet.workers()
+    named = {"lane": worker.id, "process": worker.row.process, "daemon": worker.row.daemon}[by]
 
     async def order(word: Word) -> None:
         async def heard() -> bool:
             # Published, not kept: a daemon that only starts does not hear it, or not for whom.
-            await give_order(fleet.redis, fleet.prefix, Order(word, worker.id))
+            await give_order(fleet.redis, fleet.prefix, Order(word, named))
             return daemon.said(f"[Daemon] {word}, as an operator said")
 
         await soon(heard, f"{word} is heard")
@@ -223,6 +225,24 @@ async def test_an_operator_quiets_wakes_dumps_and_stops_one_worker(fleet: Fleet)
     await order(Word.STOP)
     # It was the only one: with nobody left to keep, the daemon ends too.
     assert await daemon.ends() == 0
+
+
+async def test_an_order_for_one_of_two_processes_is_for_that_one_alone(fleet: Fleet) -> None:
+    daemon = await fleet.start(processes="2")
+    await soon(lambda: _count(fleet, 2), "both work", limit_s=20)
+    first, other = (worker.row for worker in await fleet.workers())
+
+    async def ended() -> bool:
+        await give_order(fleet.redis, fleet.prefix, Order(Word.STOP, first.process))
+        return first.pid not in daemon.children
+
+    await soon(ended, "the one ends, and nothing takes its place", limit_s=20)
+    assert daemon.children == [other.pid]
+    assert await daemon.stops() == 0
+
+
+async def _count(fleet: Fleet, wanted: int) -> bool:
+    return len(await fleet.workers()) == wanted
 
 
 def _a_worker_of(fleet: Fleet) -> Callable[[], Awaitable[bool]]:
