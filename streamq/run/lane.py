@@ -26,6 +26,7 @@ from streamq.errors import (
     WrongState,
 )
 from streamq.job import GIVEN_BACK, Claim, JobId, Outcome, WorkerId
+from streamq.run.ahead import Ahead
 from streamq.run.judge import Attempt, marked, released
 from streamq.run.outbox import Outbox
 from streamq.settings import JobDefaults
@@ -43,7 +44,6 @@ RECHECKS_MAX = 20  # of one turn: each takes at least one outcome out of it
 PAUSE_MIN_S = 0.05  # after a turn that Redis could not take
 PAUSE_MAX_S = 2.0
 NOTES_EVERY_S = 0.8  # what running jobs said is handed in after this, and in Redis within 1 s
-AHEAD_LIMIT_S = 0.5  # a turn that came before ours was answered before ours
 SHY_S = 5.0  # see docs/design.md, "Waiting"
 NO_TIMER_S = 3600.0  # a lane that does not sleep for its worker is nudged when there is work
 ALONE_LOOK_S = 0.5  # nothing wakes the suspects' process; it lives for ALONE_IDLE_S without one
@@ -92,9 +92,8 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._shy_until = 0.0
         self._notes_due = False
-        self._ahead: asyncio.Future[Reply] | None = None  # the turn sent ahead of a token
-        self._ahead_number = 0
-        self._ahead_slots = 0
+        self._ahead = Ahead()
+        self._heard_ms: int | None = None  # when to look again, by a turn sent ahead and taken
         self._alone_since = clock.monotonic()
         self._offset_ms = 0.0  # Redis's clock less ours
         self._lost = 0
@@ -271,18 +270,22 @@ class Lane:
     async def _step(self) -> int:
         """Hands in what there is, asks for what is free. Outcomes go only when they are taken."""
         self._notes_due = False
-        turn = await self._came_ahead() if self._ahead is not None and self._ahead.done() else None
-        if turn is not None:
+        heard_ms, self._heard_ms = self._heard_ms, None
+        if heard_ms is not None:
+            return heard_ms
+        if (turn := self._came_ahead()) is not None:
             return self._turned(turn)
         self._outbox.take(self.running.values())
         try:
             turn = await self._settled()
         except BaseException as error:
             self._outbox.put_back(self.running)
-            if isinstance(error, StaleTurn) and (late := await self._came_ahead()) is not None:
-                # The step that was sent ahead came first; what is to be settled comes next.
-                self._turned(late)
-                return 0
+            if isinstance(error, StaleTurn):
+                await self._ahead.wait(self._turn + 1)
+                if (late := self._came_ahead()) is not None:
+                    # The step that was sent ahead came first; what is to be settled comes next.
+                    self._turned(late)
+                    return 0
             raise
         self._outbox.taken()
         return self._turned(turn)
@@ -303,10 +306,9 @@ class Lane:
         Any turn of ours that is sent meanwhile makes it stale. None: what the next turn will be is
         not certain. Its reply goes to `hear_ahead`.
         """
-        untaken = self._ahead is not None and self._ahead.done()
         certain = (
             self.rests.is_set()
-            and not untaken  # the reply to the last one is to come first
+            and not self._ahead.heard  # the reply to the last one is to come first
             and not self._lost
             and self._clock.now_ms() is None
             and self._clock.monotonic() >= self._shy_until
@@ -316,44 +318,42 @@ class Lane:
         if not certain or not self.free_slots or not self.waits:
             return None
         defaults = self._config.defaults
-        self._ahead, self._ahead_number = self._loop.create_future(), self._turn + 1
-        self._ahead_slots = self.free_slots
+        self._ahead.sent(self._turn + 1, self.free_slots)
         return transitions.step_ahead(
             self._link.keys,
             self.id,
-            self._ahead_number,
-            slots=self._ahead_slots,
+            self._turn + 1,
+            slots=self._ahead.slots,
             share=self._share(),
             keep_completed=defaults.keep_completed.count,
             keep_failed=defaults.keep_failed.count,
         )
 
     def hear_ahead(self, reply: Reply) -> None:
-        """What became of the turn that was sent ahead: a reply, or the StoreError it came to."""
-        if self._ahead is not None and not self._ahead.done():
-            self._ahead.set_result(reply)
-        self.nudge()
+        """Takes the reply to the turn that was sent ahead, or the StoreError that it came to.
 
-    async def _came_ahead(self) -> Turn | None:
-        """The turn that was sent ahead, if it is the one that Redis took; waits for its reply.
+        The claims begin here and now, if the lane sleeps: it wakes after them.
+        """
+        self._ahead.hear(reply)
+        slept = self.rests.is_set()
+        self.nudge()
+        if slept and not isinstance(reply, StoreError):
+            generation, self._generation = self._generation, None  # an error here: resync
+            turn = self._came_ahead()
+            self._heard_ms = None if turn is None else self._turned(turn)
+            self._generation = generation
+
+    def _came_ahead(self) -> Turn | None:
+        """The turn that was sent ahead, if its reply is there and Redis took it.
 
         Raises OutcomeUnknown if it may have been taken and its reply is lost, and ScriptFault.
         """
-        ahead, self._ahead = self._ahead, None
-        if ahead is None or self._ahead_number != self._turn + 1:
+        reply = self._ahead.take(self._turn + 1)
+        if reply is None:
             return None
-        try:
-            async with asyncio.timeout(AHEAD_LIMIT_S):
-                reply = await ahead
-        except TimeoutError as error:
-            raise OutcomeUnknown("step sent ahead", "time-out") from error
-        if isinstance(reply, OutcomeUnknown | ScriptFault):
-            raise reply  # a part of it may have been done
-        if isinstance(reply, StoreError):
-            return None  # stale, or refused: nothing was done
-        self._turn = self._ahead_number
+        self._turn += 1
         turn = read_turn(reply, self.id)
-        self.hungry = len(turn.claims) < self._ahead_slots
+        self.hungry = len(turn.claims) < self._ahead.slots
         self.filled = not self.hungry
         return turn
 
@@ -404,7 +404,7 @@ class Lane:
 
     async def _until_registered(self) -> None:
         """A live row under an id of our own; waits as long as Redis is away, unless stopping."""
-        self._ahead = None  # of the id before
+        self._ahead.drop()  # of the id before
         pause_s = PAUSE_MIN_S
         defaults = self._config.defaults
         rate = defaults.rate

@@ -147,11 +147,11 @@ class Worker:
 
         Cancelled, it ends at once: what runs is cancelled, too, and nothing of it is handed in.
         """
-        sleep = [] if self._sleep is None else [asyncio.create_task(self._sleep.run())]
+        sleep = [] if self._sleep is None else [asyncio.create_task(self._keep(self._sleep.run))]
         try:
             async with asyncio.TaskGroup() as self._running:
                 for lane in self._roster:
-                    self._running.create_task(self._keep(lane))
+                    self._running.create_task(self._keep_lane(lane))
             # The last word on the shared connection: to cancel it would cut off others.
             await asyncio.gather(*self._asides, return_exceptions=True)
         except BaseExceptionGroup as group:
@@ -167,11 +167,14 @@ class Worker:
                     attempt.end("lost")
             self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _keep(self, lane: Lane) -> None:
+    async def _keep_lane(self, lane: Lane) -> None:
+        await self._keep(lane.run)
+        self._roster.ended(lane)
+
+    async def _keep(self, run: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await lane.run()
-                return self._roster.ended(lane)
+                return await run()
             except LayoutNewer:
                 raise
             # The second of the three places: an error that nobody foresaw must not end the process,
@@ -209,7 +212,7 @@ class Worker:
             self._sleep.change(self._lanes)
         if self._running is not None:
             for lane in self._lanes:
-                self._running.create_task(self._keep(lane))
+                self._running.create_task(self._keep_lane(lane))
 
     def hand_back(self) -> None:
         """Cancels all that runs, now, to hand it back without using an attempt."""

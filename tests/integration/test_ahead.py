@@ -23,7 +23,7 @@ async def asleep(floor: Floor, concurrency: int = 4) -> Hired:
     """A worker that sleeps, with its next turn sent ahead."""
     hired = await floor.hire(concurrency)
     lanes = hired.worker._lanes
-    await soon(lambda: any(lane._ahead is not None for lane in lanes), "a turn is sent ahead")
+    await soon(lambda: any(lane._ahead.slots for lane in lanes), "a turn is sent ahead")
     return hired
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from streamq import JobState
 from streamq.errors import ScriptFault
+from streamq.job import Claim
+from streamq.run import worker as worker_module
 from streamq.store import transitions
 from tests.support.journal import Journal, at_work
 from tests.support.proxy import Fault
@@ -147,6 +149,27 @@ async def test_a_fault_of_a_turn_sent_ahead_is_followed_by_a_resync(
         lane.hear_ahead(ScriptFault("step", 1, "a part of it may have been done"))
 
         await soon(lambda: proxy.seen.count("resync") > resyncs, "it asks what it holds")
+
+
+async def test_an_error_that_nobody_foresaw_as_its_claims_begin_loses_none_of_them(
+    floor: Floor, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "FAULT_PAUSE_S", 0.05)
+    async with at_work(floor, ahead=True) as (hired, _):
+        (lane,) = hired.worker._lanes
+        begin, faults = lane.begin, iter([ZeroDivisionError("a fault of ours")])
+
+        def faulty(claim: Claim) -> None:
+            if (fault := next(faults, None)) is not None:
+                raise fault
+            begin(claim)
+
+        monkeypatch.setattr(lane, "begin", faulty)
+        jobs = [await floor.add("quick") for _ in range(3)]
+
+        await floor.all_reach(JobState.COMPLETED, 3)
+    assert next(faults, None) is None
+    assert sorted(journal.ran) == sorted((job, 1) for job in jobs)
 
 
 async def test_sleeps_that_are_cut_all_the_time_run_each_job_once(
