@@ -335,7 +335,6 @@ class Daemon:
             self._rounds,
             draining=self._over.done(),
             quiet=self._steering.is_quiet,
-            turn_limit_ms=self._steering.settings.block_max_ms,
         )
 
     # -- end ---------------------------------------------------------------------------------

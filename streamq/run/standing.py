@@ -14,17 +14,15 @@ from streamq.run.rounds import Rounds
 TICK_EVERY_S: Final = 1.0
 """A child whose loop turns is heard of at least so often."""
 
-TURN_MARGIN_MS: Final = 30_000
-"""Beyond the longest sleep of an idle worker: a loop that did not turn for so long is stuck."""
+TURN_LIMIT_MS: Final = 90_000
+"""A loop that did not turn for so long is stuck: half a minute beyond the longest sleep of an idle
+worker (`sleep.SLEEP_MAX_S`)."""
 
 
-def answers_of(
-    crew: Crew, rounds: Rounds | None, *, draining: bool, quiet: bool, turn_limit_ms: int
-) -> Answers:
-    """`turn_limit_ms`: the longest sleep of an idle worker."""
+def answers_of(crew: Crew, rounds: Rounds | None, *, draining: bool, quiet: bool) -> Answers:
     away = rounds is not None and rounds.redis_is_away
     # While Redis is away no loop can turn: an outage must not restart the whole fleet.
-    stuck = "" if away else _stuck(crew, turn_limit_ms + TURN_MARGIN_MS)
+    stuck = "" if away else _stuck(crew)
     return Answers(
         not_live=stuck,
         not_ready=_not_ready(crew, rounds, draining=draining, quiet=quiet),
@@ -61,10 +59,10 @@ def _turned_ms(child: ChildProcess) -> int | None:
     return None if turned is None else turned + int((time.monotonic() - child.heard_at) * 1000)
 
 
-def _stuck(crew: Crew, limit_ms: int) -> str:
+def _stuck(crew: Crew) -> str:
     for child in crew:
         turned = _turned_ms(child)
-        if turned is not None and turned > limit_ms:
+        if turned is not None and turned > TURN_LIMIT_MS:
             return f"process {child.pid} has not turned for {turned // 1000} s"
     return ""
 

@@ -139,13 +139,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """May hold a password: print `masked_url` of it."""
     redis_tls: bool = False
     """Makes `redis://` mean `rediss://`; already applied to `redis`."""
-    redis_connect_ms: Ms = Ms(2_000)
-    """Longest wait for a connection: a command line must say within 2 s that Redis is away."""
-    redis_reply_ms: Ms = Ms(10_000)
-    """Longest wait for a reply; then its outcome is unknown.
-
-    Above the slowest bounded script by far.
-    """
     prefix: str = "streamq"
     """Of every key."""
     env: Env = Env.DEV
@@ -161,8 +154,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Keep it 5 s below Kubernetes' terminationGracePeriodSeconds.
     """
-    block_max_ms: Ms = Ms(60_000)
-    """Longest blocking pop of an idle worker: the commands of an idle queue per minute."""
     hung_ms: Ms = Ms(60_000)
     """A process with no tick of its loop and no CPU time for this long is dumped and killed."""
     processes: int = 1

@@ -30,13 +30,10 @@ from tests.support.settings_files import load
     [
         ("APP", "shop.jobs:app", "shop.jobs:app"),
         ("REDIS", "redis://:pw@h:1/2", "redis://:pw@h:1/2"),
-        ("REDIS_CONNECT", "500ms", 500),
-        ("REDIS_REPLY", "1m", 60_000),
         ("PREFIX", "my.app:jobs", "my.app:jobs"),
         ("ENV", "production", Env.PRODUCTION),
         ("TIMEZONE", "America/Sao_Paulo", "America/Sao_Paulo"),
         ("GRACE", "0s", 0),
-        ("BLOCK_MAX", "5s", 5_000),
         ("HUNG", "2m", 120_000),
         ("PROCESSES", " 4 ", 4),
         ("MAX_JOBS", "none", None),
