@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from streamq import bulk
 from streamq.adding import checked_attempts, checked_priority, payload_limit_bytes, timeout_ms
 from streamq.backoff import Backoff, Choose, as_backoff
 from streamq.clock import REAL, Clock
@@ -130,6 +131,7 @@ class App:
         self._sessions = Sessions(self._open_session)
         self.redis = Port(self.session)
         self.schedules = Timetable(self, lambda: self.settings)
+        self.handlers.know(bulk.NAME, bulk.bulk_handler(self.queue, self.redis))
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"

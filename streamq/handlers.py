@@ -54,6 +54,12 @@ class Registry:
     def __init__(self) -> None:
         self._exact: dict[str, dict[str, Handler]] = {}
         self._patterns: dict[str, list[Handler]] = {}
+        self._own: dict[str, Callable[[str], Handler]] = {}
+        self._own_made: dict[tuple[str, str], Handler] = {}
+
+    def know(self, name: str, handler_of: Callable[[str], Handler]) -> None:
+        """The engine's own handler by that name, for every queue; it is in no list."""
+        self._own[name] = handler_of
 
     def register(self, handler: Handler) -> None:
         """Raises DuplicateHandler: two for one name is a mistake that would show at random."""
@@ -77,6 +83,10 @@ class Registry:
         found = self._exact.get(queue, {}).get(name)
         if found is not None:
             return found
+        if name in self._own:
+            if (queue, name) not in self._own_made:
+                self._own_made[queue, name] = self._own[name](queue)
+            return self._own_made[queue, name]
         for handler in self._patterns.get(queue, ()):
             if name.startswith(handler.name[:-1]):
                 return handler

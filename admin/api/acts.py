@@ -18,6 +18,7 @@ from admin.policy import Role
 from streamq import Effect, Job, JobState
 from streamq.adding import ATTEMPTS_MAX, AddOptions
 from streamq.backoff import from_wire
+from streamq.bulk import NAME as BULK_NAME
 from streamq.durations import DURATION_MS_MAX
 from streamq.errors import (
     NAME_SETS,
@@ -65,6 +66,10 @@ class AddDone(msgspec.Struct, frozen=True, rename="camel"):
 
 async def add(call: Call, path: AtName, body: AddBody) -> AddDone:
     queue = await call.queue(path.name)
+    if body.name == BULK_NAME:  # with its own rules of who may do what
+        raise Unfit(
+            "Unfit name", f"{BULK_NAME} is begun by retry-all, clean or drain, with a rate."
+        )
     options = AddOptions(
         id=body.id,
         priority=body.priority,

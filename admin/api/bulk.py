@@ -1,10 +1,10 @@
 """What is done to many jobs: retry all, clean, drain. Each request is bounded and says how far it
 got: at most 10,000 jobs or five seconds, in steps that hold Redis up for milliseconds.
 
-Whoever wants more sends the same request again, with the cursor that the answer had.
+Whoever wants more sends the same request again, with the cursor that the answer had; or says a
+rate: then a job of the queue does it, and the answer is that job's id.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -18,13 +18,12 @@ from admin.call import Call
 from admin.errors import Unfit
 from admin.policy import Role
 from streamq import Bulk, JobState, Queue
+from streamq.bulk import RATE_MAX, RATE_MIN, BulkAction, BulkRun, begin, jobs_a_run
+from streamq.home import now_ms
 from streamq.operate import BULK_JOBS_MAX, BULK_LIMIT_S
 
 OPERATOR_JOBS_MAX: Final = 1_000
 """Failed jobs that an operator retries at once; more of them is an admin's decision."""
-STEP_S: Final = 0.1
-"""Between two steps of a run with a rate."""
-RATE_MAX: Final = 10_000.0
 ALL_YOUNGER: Final = timedelta(minutes=1)
 """Whoever cleans what is older than that cleans all there is."""
 HOURS_MAX: Final = 87_600
@@ -32,12 +31,20 @@ DAYS_MAX: Final = 3_650
 
 DryRun = Annotated[bool, Meta(description="only say how many it would be")]
 BulkLimit = Annotated[int, Meta(ge=1, le=BULK_JOBS_MAX, description="at most so many")]
-BulkRate = Annotated[float, Meta(ge=0.1, le=RATE_MAX, description="jobs a second, no more")]
+BulkRate = Annotated[
+    float,
+    Meta(
+        ge=RATE_MIN,
+        le=RATE_MAX,
+        description="jobs a second; then a job of the queue does it, at most a million in a day",
+    ),
+]
 Confirm = Annotated[str, Meta(description="the queue's name, typed once more")]
 
 
 class BulkDone(msgspec.Struct, frozen=True, rename="camel"):
-    """`remaining`: jobs that are left; `cursor`: where the next request goes on, null: nowhere."""
+    """`remaining`: jobs that are left; `cursor`: where the next request goes on, null: nowhere;
+    `jobId`: of the job that does it."""
 
     success: bool
     message: str
@@ -45,6 +52,7 @@ class BulkDone(msgspec.Struct, frozen=True, rename="camel"):
     remaining: int
     cursor: str | None
     dry_run: bool
+    job_id: str | None = None
 
 
 # ---- retry all
@@ -62,13 +70,17 @@ async def retry_all(call: Call, path: AtQueue, body: RetryAllBody) -> BulkDone:
     """Failed (or parked) jobs wait again, those that failed first in front."""
     queue = await call.queue(path.queue_name)
     state = JobState(body.state)
-    most = BULK_JOBS_MAX if call.may(Role.ADMIN) else OPERATOR_JOBS_MAX
+    most = _most(body.rate) if call.may(Role.ADMIN) else OPERATOR_JOBS_MAX
     limit = most if body.limit is None else body.limit
     if limit > most:
         call.require(Role.ADMIN, f"To retry more than {OPERATOR_JOBS_MAX:,} jobs takes admin.")
     before = await _in_state(queue, state)
     if body.dry_run:
         return _would(call, "retry", min(limit, before), before)
+    if body.rate is not None:
+        if body.cursor is not None:
+            raise Unfit("Unfit cursor", "A run with a rate begins anew: leave the cursor out.")
+        return await _slowly(call, queue, BulkAction.RETRY, body.rate, limit, before, state=state)
     cursor = body.cursor
 
     async def step(some: int) -> Bulk:
@@ -77,7 +89,7 @@ async def retry_all(call: Call, path: AtQueue, body: RetryAllBody) -> BulkDone:
         cursor = bulk.cursor
         return bulk
 
-    bulk = await paced(step, limit=limit, rate=body.rate)
+    bulk = await stepwise(step, limit=limit)
     return _did(call, "Retried", bulk, before, await _in_state(queue, state))
 
 
@@ -92,7 +104,7 @@ async def _in_state(queue: Queue, state: JobState) -> int:
 class CleanCompletedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     older_than_hours: Annotated[float, Meta(ge=0, le=HOURS_MAX)] = 24
     dry_run: DryRun = False
-    limit: BulkLimit = BULK_JOBS_MAX
+    limit: BulkLimit | None = None
     rate: BulkRate | None = None
     confirm: Confirm = ""
 
@@ -100,7 +112,7 @@ class CleanCompletedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class CleanFailedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     older_than_days: Annotated[float, Meta(ge=0, le=DAYS_MAX)] = 7
     dry_run: DryRun = False
-    limit: BulkLimit = BULK_JOBS_MAX
+    limit: BulkLimit | None = None
     rate: BulkRate | None = None
     confirm: Confirm = ""
 
@@ -109,7 +121,7 @@ class _Cleaning(msgspec.Struct, frozen=True):
     state: JobState
     older_than: timedelta
     dry_run: bool
-    limit: int
+    limit: int | None
     rate: float | None
     confirm: str
 
@@ -136,13 +148,19 @@ async def _clean(call: Call, path: AtQueue, what: _Cleaning) -> BulkDone:
         call.require(Role.ADMIN, "To remove all jobs of a state takes admin.")
         _confirmed(queue.name, what.confirm)
     before = await queue.older(what.state, what.older_than)
+    limit = _most(what.rate) if what.limit is None else what.limit
     if what.dry_run:
-        return _would(call, "remove", min(what.limit, before), before)
+        return _would(call, "remove", min(limit, before), before)
+    if what.rate is not None:
+        return await _slowly(
+            call, queue, BulkAction.CLEAN, what.rate, limit, before,
+            state=what.state, older_than=what.older_than,
+        )  # fmt: skip
 
     async def step(some: int) -> Bulk:
         return await queue.clean(what.state, older_than=what.older_than, limit=some)
 
-    bulk = await paced(step, limit=what.limit, rate=what.rate)
+    bulk = await stepwise(step, limit=limit)
     left = await queue.older(what.state, what.older_than)
     return _did(call, "Removed", bulk, before, left)
 
@@ -154,7 +172,7 @@ class DrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     confirm: Confirm = ""
     delayed: Annotated[bool, Meta(description="delayed jobs too")] = True
     dry_run: DryRun = False
-    limit: BulkLimit = BULK_JOBS_MAX
+    limit: BulkLimit | None = None
     rate: BulkRate | None = None
 
 
@@ -162,14 +180,19 @@ async def drain(call: Call, path: AtQueue, body: DrainBody) -> BulkDone:
     """Removes every job that did not start. What runs goes on."""
     queue = await call.queue(path.queue_name)
     before = await _not_started(queue, body.delayed)
+    limit = _most(body.rate) if body.limit is None else body.limit
     if body.dry_run:
-        return _would(call, "remove", min(body.limit, before), before)
+        return _would(call, "remove", min(limit, before), before)
     _confirmed(queue.name, body.confirm)
+    if body.rate is not None:
+        return await _slowly(
+            call, queue, BulkAction.DRAIN, body.rate, limit, before, delayed=body.delayed
+        )
 
     async def step(some: int) -> Bulk:
         return await queue.drain(delayed=body.delayed, limit=some)
 
-    bulk = await paced(step, limit=body.limit, rate=body.rate)
+    bulk = await stepwise(step, limit=limit)
     left = await _not_started(queue, body.delayed)
     return _did(call, "Removed", bulk, before, left)
 
@@ -182,20 +205,52 @@ async def _not_started(queue: Queue, delayed: bool) -> int:
 # ---- how
 
 
-async def paced(step: Callable[[int], Awaitable[Bulk]], *, limit: int, rate: float | None) -> Bulk:
-    """Steps until there is nothing more, the limit is reached, or five seconds are over.
+def _most(rate: float | None) -> int:
+    """Jobs of one request: those that it does itself, or those that a job may do in a day."""
+    return BULK_JOBS_MAX if rate is None else jobs_a_run(rate)
 
-    With a rate, as many a second as that and no more.
-    """
-    some = limit if rate is None else max(1, int(rate * STEP_S))
+
+async def stepwise(step: Callable[[int], Awaitable[Bulk]], *, limit: int) -> Bulk:
+    """Steps until there is nothing more, the limit is reached, or five seconds are over."""
     began, count = time.monotonic(), 0
     while True:
-        bulk = await step(min(some, limit - count))
+        bulk = await step(limit - count)
         count += bulk.count
-        due = began if rate is None else began + count / rate
-        if not bulk.more or count >= limit or max(due, time.monotonic()) >= began + BULK_LIMIT_S:
+        if not bulk.more or count >= limit or time.monotonic() >= began + BULK_LIMIT_S:
             return Bulk(count, bulk.more, bulk.cursor)
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+async def _slowly(
+    call: Call,
+    queue: Queue,
+    action: BulkAction,
+    rate: float,
+    limit: int,
+    before: int,
+    *,
+    state: JobState = JobState.FAILED,
+    older_than: timedelta = timedelta(),
+    delayed: bool = True,
+) -> BulkDone:
+    """Leaves it to a job of the queue."""
+    limit = min(limit, before)
+    if not limit:
+        call.detail = "There is nothing to do"
+        return BulkDone(True, call.detail, 0, before, None, False)
+    run = BulkRun(
+        action=action,
+        rate=rate,
+        limit=limit,
+        asked_at_ms=now_ms(queue.home, queue.name),
+        state=state,
+        older_than_ms=int(older_than / timedelta(milliseconds=1)),
+        delayed=delayed,
+    )
+    job = await begin(queue, run)
+    call.note(job=job, before={"jobs": before}, after={"limit": limit, "rate": rate})
+    paused = "; it waits, for the queue is paused" if (await queue.state()).paused else ""
+    call.detail = f"Job {job} does it: {_jobs(limit)}, {rate:g} a second{paused}"
+    return BulkDone(True, call.detail, 0, before, None, False, job)
 
 
 def _confirmed(queue: str, said: str) -> None:

@@ -12,11 +12,13 @@ from admin.api.bulk import OPERATOR_JOBS_MAX
 from streamq import App, Bulk, JobState
 from streamq.operate import BULK_JOBS_MAX, BULK_LIMIT_S
 from streamq.testing import run_until_idle
+from streamq.testing.idle import working
 from tests.admin.office import Mail, Office
 from tests.admin.tokens import KeptAudit
+from tests.support.waiting import soon
 
 API: Final = "/api/admin/jobs"
-KEYS: Final = ["success", "message", "count", "remaining", "cursor", "dryRun"]
+KEYS: Final = ["success", "message", "count", "remaining", "cursor", "dryRun", "jobId"]
 
 
 async def test_all_failed_jobs_are_retried(
@@ -29,7 +31,7 @@ async def test_all_failed_jobs_are_retried(
     assert list(answer.json()) == KEYS
     assert answer.json() == {
         "success": True, "message": "Retried 250 jobs", "count": 250, "remaining": 0,
-        "cursor": None, "dryRun": False,
+        "cursor": None, "dryRun": False, "jobId": None,
     }  # fmt: skip
     assert (await app.queue("email").counts()).waiting == 250
     (entry,) = audit.entries
@@ -98,33 +100,150 @@ async def test_parked_jobs_are_retried_too(
     assert (await app.queue("email").counts()).parked == 0
 
 
-async def test_a_rate_is_not_exceeded(
-    operator: httpx2.AsyncClient, app: App, office: Office
-) -> None:
-    await office.fail(60)
-
-    began = time.monotonic()
-    answer = await operator.post(f"{API}/retry-all/email", json={"rate": 50, "limit": 40})
-
-    assert answer.json()["count"] == 40
-    assert time.monotonic() - began >= 40 / 50 - 0.2, "the last step is not waited for"
-
-
-async def test_no_run_is_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_request_is_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert BULK_LIMIT_S == 5
-    monkeypatch.setattr(bulk, "BULK_LIMIT_S", 1.0)
+    monkeypatch.setattr(bulk, "BULK_LIMIT_S", 0.2)
     calls: list[int] = []
 
     async def one(some: int) -> Bulk:
         calls.append(some)
-        return Bulk(some, True, "on")
+        await asyncio.sleep(0.05)
+        return Bulk(1, True, "on")
+
+    done = await bulk.stepwise(one, limit=1_000)
+
+    assert done == Bulk(len(calls), True, "on")
+    assert 1 <= len(calls) <= 5
+    assert calls == [1_000 - i for i in range(len(calls))]
+
+
+# ---- with a rate
+
+
+async def test_with_a_rate_a_job_of_the_queue_does_it(
+    operator: httpx2.AsyncClient, app: App, office: Office, audit: KeptAudit
+) -> None:
+    await office.fail(60)
+
+    answer = await operator.post(f"{API}/retry-all/email", json={"rate": 200, "limit": 40})
+    begun = answer.json()
+    job = begun["jobId"]
+    waits = (await operator.get(f"{API}/job/email/{job}")).json()
+    await run_until_idle(app, "email")
+    done = (await operator.get(f"{API}/job/email/{job}")).json()
+
+    assert (begun["count"], begun["remaining"]) == (0, 60)
+    assert begun["message"] == f"Job {job} does it: 40 jobs, 200 a second"
+    assert (waits["name"], waits["state"], waits["progress"]) == ("streamq.bulk", "waiting", 0)
+    assert (done["state"], done["progress"]) == ("completed", 100)
+    assert done["returnvalue"] == {"count": 40}
+    # They were nobody's mail again, and failed a second time: none is retried twice.
+    counts = await app.queue("email").counts()
+    assert (counts.failed, (await app.queue("email").stats()).value("requeued")) == (60, 40)
+    (entry,) = audit.entries
+    assert (entry.action, entry.job) == ("queue.retry-all", job)
+    assert entry.after == {"limit": 40, "rate": 200.0}
+
+
+async def test_a_rate_is_not_exceeded_and_its_progress_is_seen(
+    operator: httpx2.AsyncClient, app: App, office: Office
+) -> None:
+    await office.fail(60)
+    answer = await operator.post(f"{API}/retry-all/email", json={"rate": 30})
+    job = answer.json()["jobId"]
 
     began = time.monotonic()
-    done = await bulk.paced(one, limit=1_000, rate=10)
+    async with working(app, ["email"], None, 20):
+        await soon(lambda: _progress(operator, job, 20, 90), "it is under way", limit_s=10)
+        requeued = (await app.queue("email").stats()).value("requeued")
+        took_s = time.monotonic() - began
+        await soon(lambda: _progress(operator, job, 100, 100), "it is over", limit_s=20)
 
-    assert time.monotonic() - began <= 1.0
-    assert done == Bulk(len(calls), True, "on")
-    assert 5 <= len(calls) <= 11
+    assert requeued <= 30 * took_s + 6, "a step of six is done before its time is waited for"
+    assert time.monotonic() - began >= 60 / 30 - 0.3, "the last step is not waited for"
+
+
+async def _progress(client: httpx2.AsyncClient, job: str, least: int, most: int) -> bool:
+    progress: int = (await client.get(f"{API}/job/email/{job}")).json()["progress"]
+    return least <= progress <= most
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "left"),
+    [
+        ("/clean/failed/email", {"olderThanDays": 0, "confirm": "email", "rate": 500}, (0, 0)),
+        ("/clean/failed/email", {"olderThanDays": 0, "confirm": "email", "rate": 500, "limit": 8},
+         (12, 0)),
+        ("/drain/email", {"confirm": "email", "rate": 500, "limit": 2}, (20, 1)),
+    ],
+)  # fmt: skip
+async def test_it_cleans_and_drains_only_what_was_there(
+    boss: httpx2.AsyncClient,
+    app: App,
+    office: Office,
+    path: str,
+    body: dict[str, object],
+    left: tuple[int, int],
+) -> None:
+    await office.fail(20)
+    if "drain" in path:
+        for job in ("c", "d", "e"):
+            await office.send_email.add(Mail("x"), id=job, delay="1h")
+
+    answer = await boss.post(API + path, json=body)
+    await run_until_idle(app, "email")
+
+    assert (await boss.get(f"{API}/job/email/{answer.json()['jobId']}")).json()["finishedOn"]
+    counts = await app.queue("email").counts()
+    assert (counts.failed, counts.delayed) == left
+
+
+async def test_another_attempt_goes_on_where_the_one_before_ended(
+    operator: httpx2.AsyncClient, app: App, office: Office
+) -> None:
+    """Its worker may end at any step, and its limit holds all the same."""
+    await office.fail(20)
+    answer = await operator.post(f"{API}/retry-all/email", json={"rate": 500, "limit": 10})
+    await app.redis.set(f"streamq.bulk:{answer.json()['jobId']}", "7")
+
+    await run_until_idle(app, "email")
+
+    assert (await app.queue("email").stats()).value("requeued") == 3
+    job = (await operator.get(f"{API}/job/email/{answer.json()['jobId']}")).json()
+    assert job["returnvalue"] == {"count": 10}
+
+
+async def test_where_there_is_nothing_to_do_no_job_is_added(
+    operator: httpx2.AsyncClient, app: App, office: Office
+) -> None:
+    answer = await operator.post(f"{API}/retry-all/email", json={"rate": 5})
+
+    assert answer.json()["jobId"] is None
+    assert answer.json()["message"] == "There is nothing to do"
+    assert (await app.queue("email").counts()).waiting == 0
+
+
+async def test_of_a_paused_queue_it_is_said_that_the_run_waits(
+    operator: httpx2.AsyncClient, app: App, office: Office
+) -> None:
+    await office.fail(3)
+    await app.queue("email").pause()
+
+    answer = await operator.post(f"{API}/retry-all/email", json={"rate": 5})
+
+    assert answer.json()["message"].endswith("it waits, for the queue is paused")
+
+
+async def test_a_run_cannot_be_added_past_the_rules_of_its_route(
+    operator: httpx2.AsyncClient, app: App, office: Office
+) -> None:
+    run = {"action": "drain", "rate": 9, "limit": 9, "asked_at_ms": 0}
+
+    answer = await operator.post(
+        f"{API}/queue/email/jobs", json={"name": "streamq.bulk", "data": run, "force": True}
+    )
+
+    assert (answer.status_code, answer.json()["error"]) == (422, "Unfit name")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +252,7 @@ async def test_no_run_is_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -
         ("/retry-all/email", {"limit": 0}),
         ("/retry-all/email", {"limit": BULK_JOBS_MAX + 1}),
         ("/retry-all/email", {"rate": 0}),
+        ("/retry-all/email", {"rate": 10_001}),
         ("/retry-all/email", {"state": "completed"}),
         ("/retry-all/email", {"dryrun": True}),
         ("/clean/failed/email", {"olderThanHours": 1}),
