@@ -101,7 +101,12 @@ class Parked:
             )
             try:
                 word = await transitions.cancel(
-                    self._at, job.id, run_before=run, run_after=after, now_ms=now_ms
+                    self._at,
+                    job.id,
+                    run_before=run,
+                    run_after=after,
+                    only=JobState.PARKED,  # it may have been released since
+                    now_ms=now_ms,
                 )
             except CallAgain:
                 continue  # something happened to it meanwhile: it is not for us any more

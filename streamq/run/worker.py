@@ -33,7 +33,7 @@ from streamq.run.sleep import Sleep
 from streamq.run.telling import tell_begin, tell_end
 from streamq.store.client import Redis
 from streamq.store.keys import keys_of
-from streamq.store.reads import WorkerRow, ask, note_queue, workers
+from streamq.store.reads import WorkerRow, ask_each, note_queue, workers
 from streamq.store.scripts import link
 
 CONCURRENCY_MAX = 10_000  # slots of one worker
@@ -115,7 +115,7 @@ class Worker:
         self._fleet: list[tuple[str, ...]] | None = []
         self._fleet_at = -math.inf
         self._looking = asyncio.Lock()
-        self._asides: set[asyncio.Task[None]] = set()
+        self._asides: set[asyncio.Task[object]] = set()
         self._loop = asyncio.get_running_loop()
 
     def _made_lane(self, slots: int) -> Lane:
@@ -284,6 +284,8 @@ class Worker:
         if isinstance(opened, Outcome):
             if opened.count == "unknown":
                 self._aside(lane, claim, self._unknown(lane, opened))
+            elif opened.end is End.FAILED:
+                self._aside(lane, claim, self._executor.tell_failed(opened))
             else:
                 lane.settle(opened)
             return
@@ -315,9 +317,12 @@ class Worker:
         self._spawn(look())
 
     async def _fetched(self, claim: Claim) -> Claim:
-        """A claim that came without its record: the turn's reply was at its byte budget."""
-        value = await ask(self._link, "HGET", self._keys.names["jobs"], claim.id)
-        return msgspec.structs.replace(claim, record=value or b"")
+        """A claim that came without record and run: the turn's reply was at its byte budget."""
+        names = self._keys.names
+        value, run = await ask_each(
+            self._link, ("HGET", names["jobs"], claim.id), ("HGET", names["runs"], claim.id)
+        )
+        return msgspec.structs.replace(claim, record=value or b"", run=run)
 
     async def _unknown(self, lane: Lane, outcome: Outcome) -> Outcome:
         settled = await self._executor.settle_unknown(outcome)
@@ -371,7 +376,7 @@ class Worker:
             log.debug("name of queue %s: %s", self.queue, error)
             self._note_at = self._clock.monotonic() + NOTE_PAUSE_S
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, object]) -> None:
         task = self._loop.create_task(work)
         self._asides.add(task)
         task.add_done_callback(self._asides.discard)
@@ -384,6 +389,8 @@ class Worker:
             self._spawn(self._note_queue())
         if self._roster.leaving:
             self._roster.share_out()
+        for outcome in lane.outbox.ended_by_flag():
+            self._spawn(self._executor.tell_failed(outcome))
         if lane.filled:
             for other in self._lanes:
                 if other is not lane and other.hungry and other.free_slots:

@@ -138,11 +138,11 @@ def job_of(
     """A Job from its bytes; an undecodable one shows with an empty name, not as an error."""
     name, data, options, found = "", value[12:], NO_OPTIONS, NO_RUN
     try:
+        found = unpack_run(run)
         record = unpack(value)
         name, data, options = record.name, bytes(record.data), record.options
-        found = unpack_run(run)
     except msgspec.MsgspecError as error:
-        found = Run(reason=f"undecodable: {error}")
+        found = msgspec.structs.replace(found, reason=f"undecodable: {error}")
     return Job(job, at.queue, name, state, data, options, added_at_ms(value), found, due_ms)
 
 

@@ -290,16 +290,17 @@ async def cancel(
     run_before: bytes | None,
     run_after: Run,
     keep_failed: int | None = None,
+    only: JobState | None = None,
     now_ms: int | None = None,
 ) -> str:
     """A job that did not start fails with `run_after`; a running one is flagged and told.
 
-    The word: cancelled, flagged, or absent, completed, failed (nothing done). Raises CallAgain if
-    its run is not `run_before` any more.
+    The word: cancelled, flagged; nothing done: absent, or its state, if it has ended or is not in
+    the one that `only` names. Raises CallAgain if its run is not `run_before` any more.
     """
     keep = "" if keep_failed is None else keep_failed
     args: list[Arg] = [now_arg(now_ms), job, run_before or b"", pack_run(run_after), keep]
-    reply = await run(at, "cancel", [*args, at.keys.cancels_channel])
+    reply = await run(at, "cancel", [*args, at.keys.cancels_channel, only or ""])
     return str(reply[1].decode())
 
 

@@ -63,6 +63,7 @@ async def test_a_name_that_nobody_knows_is_parked_and_runs_once_somebody_does(
     await knows.close()
 
 
+@pytest.mark.slow
 async def test_a_name_that_another_worker_lists_is_left_to_it_and_uses_no_attempt(
     floor: Floor,
 ) -> None:
@@ -132,6 +133,7 @@ async def test_a_record_that_nobody_can_read_is_parked_and_its_neighbours_run(
     await floor.all_reach(JobState.COMPLETED, len(good))
     parked = await floor.settles_and_frees(hired, bad, JobState.PARKED)
     assert parked.run.reason.startswith("undecodable")
+    assert parked.run.worker in hired.worker.ids, "so a later worker of its build leaves it parked"
 
 
 async def test_a_run_that_nobody_can_read_is_parked(floor: Floor) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from streamq.errors import CallAgain
-from streamq.job import End, JobId, Run, pack_run
+from streamq.job import End, JobId, JobState, Run, pack_run
 from streamq.store import transitions
 from tests.support.by_hand import W1, ByHand, ends, names, new
 from tests.support.planted import full
@@ -140,6 +140,21 @@ async def test_retention_by_count_holds_for_what_it_fails(hand: ByHand, look: Lo
         )  # fmt: skip
 
     assert look.states() == {"j2": "failed", "j3": "failed"}
+
+
+async def test_one_that_is_in_another_state_than_the_caller_means_is_left_alone(
+    hand: ByHand, look: Look
+) -> None:
+    """A parked job may be released between the look of who would expire it, and its word."""
+    await hand.add("a")
+
+    word = await transitions.cancel(
+        hand.at, JobId("a"), run_before=None, run_after=Run(), only=JobState.PARKED,
+        now_ms=hand.now_ms,
+    )  # fmt: skip
+
+    assert word == "waiting"
+    assert look.states() == {"a": "waiting"}
 
 
 async def test_a_full_redis_lets_it_pass(hand: ByHand, look: Look) -> None:

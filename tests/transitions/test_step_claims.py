@@ -2,7 +2,7 @@
 
 import msgspec
 
-from streamq.job import End
+from streamq.job import End, Run
 from tests.support.by_hand import W1, W2, W3, ByHand, ends, names, new
 from tests.transitions.conftest import Look
 
@@ -221,6 +221,29 @@ async def test_claims_past_a_mebibyte_come_without_their_records(hand: ByHand) -
 
     assert [c.record is None for c in claims] == [False] * 3 + [True] * 3
     assert [c.id for c in claims] == names(6)
+
+
+async def test_runs_count_as_records_do(hand: ByHand, look: Look) -> None:
+    await hand.register(W1)
+    await hand.add(*names(6))
+    await hand.settle(await hand.claim(W1), End.RELEASED, run=Run(reason="x" * (1 << 18)))
+
+    claims = await hand.claim(W1)
+
+    assert [c.record is None for c in claims] == [False] * 3 + [True] * 3
+    assert [bool(c.run) for c in claims] == [True] * 3 + [False] * 3
+    found = await hand.resync(W1)
+    assert [bool(c.record and c.run) for c in found.claims] == [True] * 3 + [False] * 3
+
+
+async def test_due_jobs_are_told_as_waiting_before_they_run(hand: ByHand, look: Look) -> None:
+    await hand.register(W1)
+    await hand.add(new("a", delay_ms=5), new("b", delay_ms=5))
+    hand.later(5)
+
+    await hand.claim(W1, 1)
+
+    assert look.told()[1:] == [("waiting", ["a", "b"]), ("active", ["a"])]
 
 
 async def test_a_job_flagged_before_it_was_claimed_says_so(hand: ByHand, look: Look) -> None:

@@ -5,7 +5,7 @@
 -- KEYS     jobs leases delayed adds wake wake0 meta stats events wait
 -- ARGV     now producer number
 --          | n ids, records, places (line; line+delay in ms; line@epoch ms), names
--- USES     clock lines rate sections enqueue due count tell wake
+-- USES     clock lines rate sections enqueue count tell wake
 -- RETURNS  now, 1 if this number was applied before (and nothing is done), then the positions
 --          (from 0) of the ids that existed
 -- ERRORS   LAYOUT

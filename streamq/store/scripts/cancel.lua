@@ -4,9 +4,10 @@
 -- Bound    one job
 -- KEYS     jobs runs leases delayed completed failed parked stalls cancels wake wake0 meta stats
 --          events logs wait
--- ARGV     now id run_before run keep_failed channel
+-- ARGV     now id run_before run keep_failed channel only
+--          (only: a state, in another nothing is done; '': in any)
 -- USES     clock lines rate places enqueue count tell finish wake
--- RETURNS  now, word: absent, flagged, cancelled, completed, failed (the last two: nothing done)
+-- RETURNS  now, word: flagged, cancelled; nothing done: absent, or the state it is in
 -- ERRORS   LAYOUT; AGAIN: the run is not `run_before` any more, read it and come again
 
 local m, refusal = read_meta()
@@ -19,7 +20,7 @@ if not record then
   return { now, 'absent' }
 end
 local state, member = state_of(arg.id, record)
-if state == 'completed' or state == 'failed' then
+if state == 'completed' or state == 'failed' or (arg.only ~= '' and arg.only ~= state) then
   return { now, state }
 end
 if state == 'active' then

@@ -4,7 +4,7 @@
 -- Bound    200 ids a call
 -- KEYS     jobs leases delayed wake wake0 meta stats events wait
 -- ARGV     now | n ids
--- USES     clock lines rate sections places enqueue due count tell wake
+-- USES     clock lines rate sections places enqueue count tell due wake
 -- RETURNS  now, then for each id 1, or 0: it is not delayed, nothing done
 -- ERRORS   LAYOUT
 
@@ -16,7 +16,7 @@ local now = read_clock()
 local n = take_count()
 local ids = take(n)
 redis.call('HDEL', key.meta, '') -- a delete first: a full Redis lets the rest pass
-local reply, members, promoted, seen = { now }, {}, {}, {}
+local reply, members, seen = { now }, {}, {}
 for i = 0, n - 1 do
   local id = ARGV[ids + i]
   local record = redis.call('HGET', key.jobs, id)
@@ -26,11 +26,9 @@ for i = 0, n - 1 do
   reply[#reply + 1] = member and 1 or 0
   if member then
     members[#members + 1] = member
-    promoted[#promoted + 1] = id
   end
 end
 promote_members(m, members)
-count('promoted', #promoted)
-tell_ids('waiting', promoted)
+count('promoted', #members)
 wake_up(m, now, false, false)
 return reply

@@ -54,11 +54,11 @@ local function look_at(line, entry, value)
     return
   end
   if not held[lease] then
-    bytes = bytes + #record
-    local k = #reply
+    local run = redis.call('HGET', key.runs, id)
+    bytes = bytes + #record + #(run or '')
+    local over, k = bytes > 1048576, #reply -- then both are fetched, as in a claim
     reply[k + 1], reply[k + 2], reply[k + 3] = line, entry, value
-    reply[k + 4] = bytes > 1048576 and '' or record
-    reply[k + 5], reply[k + 6] = redis.call('HGET', key.runs, id), lease
+    reply[k + 4], reply[k + 5], reply[k + 6] = over and '' or record, over and '' or run, lease
   end
 end
 

@@ -11,7 +11,7 @@
 --          for each of the n ids ('' leaves what stands); for each delayed: delay, member; for each
 --          that waits again: line, value; n logs: id, text; n counters: field, n; n told: field,
 --          value
--- USES     clock lines rate sections settle enqueue due count tell finish claim wake
+-- USES     clock lines rate sections settle enqueue count tell due finish claim wake
 -- RETURNS  'ok', now, fence, look_again_ms, flagged (id flag), then for each line that gave
 --          claims: line, its claims flat (entry value record), runs. Or 'recheck', refused ids,
 --          flagged (id flag): nothing was written, the same turn is to be sent again without them

@@ -1,6 +1,6 @@
 -- claim: entries of a line become leases of a worker.
 
-local CLAIM_BYTES_MAX = 1048576 -- of records in one reply; past it a claim comes without its record
+local CLAIM_BYTES_MAX = 1048576 -- in one reply; past it a claim comes without its record and run
 local DEAD_MAX = 1000 -- dead entries that one call drops
 local NEW = 110 -- the mark n: never run
 local byte, sub = string.byte, string.sub
@@ -23,7 +23,7 @@ local function claim_line(out, line, want, fence)
   end
   local records = redis.call('HMGET', key.jobs, unpack(ids))
   local suffix = string.format('|%s|%.0f|%s', line, fence, arg.worker)
-  local leases, flat, with_run, dead = {}, {}, {}, {}
+  local leases, flat, with_run, place_of, dead = {}, {}, {}, {}, {}
   local live, n, k, bytes = out.ids, 0, 0, out.bytes
   for i = 1, #entries do
     local record, entry, value, id = records[i], entries[i][1], entries[i][2][2], ids[i]
@@ -34,14 +34,13 @@ local function claim_line(out, line, want, fence)
       flat[k + 1], flat[k + 2], flat[k + 3] = entry, value, bytes > CLAIM_BYTES_MAX and '' or record
       n, k = n + 2, k + 3
       if byte(value) ~= NEW then
-        with_run[#with_run + 1] = id
+        with_run[#with_run + 1], place_of[#place_of + 1] = id, k
       end
     else
       -- Removed, added anew or moved since: another entry speaks for the id, or none does.
       dead[#dead + 1] = entry
     end
   end
-  out.bytes = bytes
   if #leases > 0 then
     if not out.fenced then
       -- Before the first lease that carries it: a script that ends here must not give it out twice.
@@ -55,9 +54,16 @@ local function claim_line(out, line, want, fence)
     redis.call('XDEL', stream, unpack(dead))
     redis.call('HINCRBY', key.meta, 'dead', -#dead)
   end
+  local runs = #with_run > 0 and redis.call('HMGET', key.runs, unpack(with_run)) or {}
+  for i = 1, #runs do
+    bytes = bytes + (runs[i] and #runs[i] or 0)
+    if bytes > CLAIM_BYTES_MAX then
+      flat[place_of[i]], runs[i] = '', ''
+    end
+  end
+  out.bytes = bytes
   local at = #out
-  out[at + 1], out[at + 2] = line, flat
-  out[at + 3] = #with_run > 0 and redis.call('HMGET', key.runs, unpack(with_run)) or {}
+  out[at + 1], out[at + 2], out[at + 3] = line, flat, runs
   return #leases / 2, #dead
 end
 
