@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from processors.app import app
 from processors.database import Database, DatabaseServer
 from processors.schema import apply_schema
+from processors.seeding import Size, seed
 from processors.settings import load_settings as load_processors
 from processors.standins.s3 import S3Server
 from processors.storage import Storage
@@ -21,6 +23,9 @@ from streamq.embedded import EmbeddedServer
 from tests.processors import mail_server
 from tests.processors.certificates import Authority
 from tests.support.postgres import Databases, NoPostgres, Postgres, running
+
+PASSWORD: Final = "of-the-tests"
+"""Of every user of the seed data."""
 
 
 @pytest.fixture
@@ -79,7 +84,12 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def databases(postgres: Postgres) -> Databases:
-    return Databases(postgres, {"schema": apply_schema})
+    return Databases(postgres, {"schema": apply_schema, "seeded": _fill})
+
+
+def _fill(server: DatabaseServer) -> None:
+    apply_schema(server)
+    seed(server, Size.SMALL, password=PASSWORD)
 
 
 @pytest.fixture
@@ -99,6 +109,20 @@ async def database(database_server: DatabaseServer) -> AsyncIterator[Database]:
     await database.open()
     yield database
     await database.aclose()
+
+
+@pytest.fixture
+async def seeded(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """A database of the test's own with the small seed data; DATABASE_URL names it.
+
+    Its days are those of today: see `processors.seeding.examples` for rows that are known by id.
+    """
+    with databases.fresh("seeded") as server:
+        monkeypatch.setenv("DATABASE_URL", databases.postgres.url_of(server.name))
+        database = Database(server)
+        await database.open()
+        yield database
+        await database.aclose()
 
 
 async def make_bucket(storage: Storage, name: str) -> None:
