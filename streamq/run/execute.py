@@ -27,12 +27,13 @@ from streamq.job import (
     Options,
     Outcome,
     Record,
+    Run,
     line_of,
     unpack,
     unpack_run,
 )
 from streamq.run.context import Context, Notes
-from streamq.run.judge import Attempt, Terms, completed, ended, own_line, unrun
+from streamq.run.judge import Attempt, Terms, completed, ended, own_line, run_of, unrun
 from streamq.settings import JobDefaults
 from streamq.verdicts import Fail
 
@@ -101,17 +102,20 @@ class Executor:
         if handler is None or terms is None:
             reason = str(self._handlers.missing(self._queue, record.name))
             return unrun(claim, End.PARKED, run, reason, "unknown", record.name)
-        context = Context(
+        context = self._context(claim, run, record, terms.attempts)
+        return Attempt(claim, record, run, handler, terms, context)
+
+    def _context(self, claim: Claim, run: Run, record: Record, attempts: int) -> Context:
+        return Context(
             claim,
             run,
             queue=self._queue,
             name=record.name,
             attempt=run.attempts + 1,
-            attempts=terms.attempts,
-            headers=options.headers,
+            attempts=attempts,
+            headers=record.options.headers,
             state=self._state,
         )
-        return Attempt(claim, record, run, handler, terms, context)
 
     async def settle_unknown(self, outcome: Outcome) -> Outcome:
         """A name without a handler here: delayed if a live worker lists it, else parked."""
@@ -193,7 +197,9 @@ class Executor:
                     context.log(f"the backoff raised {type(raised).__name__}; another is used")
                 backoff = next(backoffs)
         if outcome is not None and outcome.end is End.FAILED and self._on_failed:
-            await self._tell_failed(attempt, outcome)
+            # Of one that was told to end, the error is only how it did.
+            error = None if attempt.why else attempt.error
+            await self._call_hooks(context, error or _reason_of(outcome))
         if context._tempdir is not None:
             self._clear_up(attempt)
         return outcome
@@ -250,12 +256,26 @@ class Executor:
 
     # -- after it
 
-    async def _tell_failed(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Calls the application's hooks; one that raises is told in the log, no more."""
-        run = outcome.run or NO_RUN
-        # Of one that was told to end, the error is only how it did.
-        error = Fail(run.reason) if attempt.why or attempt.error is None else attempt.error
-        hooks = [asyncio.create_task(_hooked(h, attempt.context, error)) for h in self._on_failed]
+    async def tell_failed(self, outcome: Outcome) -> Outcome:
+        """Calls the hooks for a job that no attempt ended: it had expired, or a flag met it."""
+        if not self._on_failed:
+            return outcome
+        claim = outcome.claim
+        try:
+            record = _read(claim)
+        except (msgspec.MsgspecError, ValueError):
+            return outcome  # there is nothing to tell of it
+        handler = self._handlers.find(self._queue, record.name)
+        own = None if handler is None else handler.attempts
+        attempts = record.options.attempts or own or self._defaults.attempts
+        context = self._context(claim, run_of(claim), record, attempts)
+        await self._call_hooks(context, _reason_of(outcome))
+        Notes.close(context)
+        return outcome
+
+    async def _call_hooks(self, context: Context, error: BaseException) -> None:
+        """One that raises is told in the log, no more."""
+        hooks = [asyncio.create_task(_hooked(h, context, error)) for h in self._on_failed]
         ends_at = time.monotonic() + HOOKS_LIMIT_S
         late = set(hooks)
         while late and (left_s := ends_at - time.monotonic()) > 0:
@@ -265,10 +285,10 @@ class Executor:
         for hook in hooks:
             if hook in late:
                 hook.cancel()
-                log.error("on_failed of job %s took over %g s", attempt.claim.id, HOOKS_LIMIT_S)
+                log.error("on_failed of job %s took over %g s", context.id, HOOKS_LIMIT_S)
             elif not hook.cancelled() and (raised := hook.exception()) is not None:
                 log.error(
-                    "on_failed of job %s raised %s", attempt.claim.id, type(raised).__name__,
+                    "on_failed of job %s raised %s", context.id, type(raised).__name__,
                     exc_info=raised,
                 )  # fmt: skip
 
@@ -305,6 +325,10 @@ async def _hooked(hook: OnFailed, context: Context, error: BaseException) -> Non
     except (SystemExit, KeyboardInterrupt) as raised:
         # Out of a task of its own it would stop the loop.
         raise RuntimeError(f"it raised {type(raised).__name__}") from raised
+
+
+def _reason_of(outcome: Outcome) -> Fail:
+    return Fail((outcome.run or NO_RUN).reason or outcome.count)
 
 
 _PLAIN = Options()

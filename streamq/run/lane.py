@@ -85,7 +85,7 @@ class Lane:
         self._on_turn = on_turn
         self._turn = 0
         self._generation: int | None = None
-        self._outbox = Outbox()
+        self.outbox = Outbox()
         self._nudged = asyncio.Event()
         self.rests = asyncio.Event()
         """Set while it sleeps with nothing in hand: what its next turn will be is certain."""
@@ -140,7 +140,7 @@ class Lane:
 
     def settle(self, outcome: Outcome) -> None:
         """Takes an outcome for the next turn."""
-        self._outbox.put(outcome)
+        self.outbox.put(outcome)
         self.nudge()
 
     def freed(self, thread: asyncio.Future[object]) -> None:
@@ -181,7 +181,7 @@ class Lane:
 
     @property
     def idle(self) -> bool:
-        return not (self.running or self.opening or self._outbox or self.zombies)
+        return not (self.running or self.opening or self.outbox or self.zombies)
 
     @property
     def takes_given_back(self) -> bool:
@@ -207,7 +207,7 @@ class Lane:
             # The turn after `stop` goes out at once: it gives back the timer, and asks for nothing.
             told_to_stop = self.stopping
             look_again_ms = await self._one_turn()
-            if not self._outbox:
+            if not self.outbox:
                 await self._sleep(look_again_ms)
             if self._config.alone:
                 self._alone_for_long()
@@ -275,11 +275,11 @@ class Lane:
             return heard_ms
         if (turn := self._came_ahead()) is not None:
             return self._turned(turn)
-        self._outbox.take(self.running.values())
+        self.outbox.take(self.running.values())
         try:
             turn = await self._settled()
         except BaseException as error:
-            self._outbox.put_back(self.running)
+            self.outbox.put_back(self.running)
             if isinstance(error, StaleTurn):
                 await self._ahead.wait(self._turn + 1)
                 if (late := self._came_ahead()) is not None:
@@ -287,7 +287,7 @@ class Lane:
                     self._turned(late)
                     return 0
             raise
-        self._outbox.taken()
+        self.outbox.taken()
         return self._turned(turn)
 
     def _turned(self, turn: Turn) -> int:
@@ -297,7 +297,7 @@ class Lane:
         for claim in turn.claims if not turn.flagged else marked(turn):
             self.begin(claim)
         self._on_turn(self)
-        return 0 if self._outbox else turn.look_again_ms
+        return 0 if self.outbox else turn.look_again_ms
 
     def send_ahead(self) -> tuple[Arg, ...] | None:
         """The command of the next turn, to stand behind the blocking pop of an idle worker.
@@ -359,7 +359,7 @@ class Lane:
 
     async def _settled(self) -> Turn:
         """The turn, taken: what Redis refuses of the batch is left out, and it is sent again."""
-        box = self._outbox
+        box = self.outbox
         # Outcomes that have to wait for a later turn still hold a lease each.
         asked = max(0, self.free_slots - len(box))
         for _ in range(RECHECKS_MAX):
@@ -444,14 +444,14 @@ class Lane:
         log.warning(
             "worker %s of %s was declared dead; it registers anew", self.id, self._link.queue
         )
-        self._lost += len(self._outbox.drop({claim.id for claim in self._outbox.claims}))
+        self._lost += len(self.outbox.drop({claim.id for claim in self.outbox.claims}))
         self._lost += len(self.running) + len(self.opening)
         self._lose({*self.running, *self.opening})
         await self._until_registered()
 
     async def _resync(self) -> None:
         """What is really held: outcomes of other leases are dropped, unknown claims are started."""
-        held = [a.claim for a in self.running.values()] + self._outbox.claims
+        held = [a.claim for a in self.running.values()] + self.outbox.claims
         held += self.opening.values()
         self._turn += 1  # any number above the stored one: a late copy of an earlier step is stale
         found, generation = await transitions.resync(
@@ -460,7 +460,7 @@ class Lane:
         self._generation = generation
         self._lost += len(found.lost)
         # An outcome and an attempt of one job: the outcome's lease is the older one.
-        self._lose(found.lost - self._outbox.drop(found.lost))
+        self._lose(found.lost - self.outbox.drop(found.lost))
         for claim in found.claims:
             self.begin(claim)
 

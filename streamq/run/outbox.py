@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from streamq.job import Claim, JobId, Outcome
+from streamq.job import Claim, End, JobId, Outcome
 from streamq.run.context import Notes
 from streamq.run.judge import Attempt, flagged
 from streamq.store.replies import Note, Recheck
@@ -28,6 +28,8 @@ class Outbox:
         self.honoured: set[JobId] = set()
         """Of the outcomes in hand, those that obey an operator's flag as they are."""
         self._waiting: list[Outcome] = []
+        self._flagged: set[JobId] = set()  # of those in hand or waiting, what a flag alone ended
+        self._ended_by_flag: list[Outcome] = []
 
     def __len__(self) -> int:
         """Outcomes that are not in hand."""
@@ -50,8 +52,16 @@ class Outbox:
 
     def taken(self) -> None:
         """Redis has what was in hand."""
+        if self._flagged:
+            self._ended_by_flag += [o for o in self.in_hand if o.claim.id in self._flagged]
+            self._flagged.difference_update(o.claim.id for o in self.in_hand)
         self.in_hand, self.notes = [], []
         self.honoured.clear()
+
+    def ended_by_flag(self) -> list[Outcome]:
+        """Those taken since the last call that only an operator's flag ended: no handler did."""
+        taken, self._ended_by_flag = self._ended_by_flag, []
+        return taken
 
     def put_back(self, running: Mapping[JobId, Attempt]) -> None:
         """Redis has not taken what was in hand, or it is not sure."""
@@ -74,8 +84,11 @@ class Outbox:
         for outcome in self.in_hand:
             job = outcome.claim.id
             if job in reply.refused:
+                self._flagged.discard(job)
                 continue
             if job in reply.flagged:
+                if outcome.end not in (End.COMPLETED, End.FAILED):
+                    self._flagged.add(job)
                 outcome = flagged(outcome, reply.flagged[job], now_ms)
                 self.honoured.add(job)
             kept.append(outcome)
@@ -88,6 +101,7 @@ class Outbox:
         dropped = {o.claim.id for o in self._waiting if o.claim.id in jobs}
         if dropped:
             self._waiting = [o for o in self._waiting if o.claim.id not in dropped]
+            self._flagged -= dropped
         return dropped
 
     def _batch(self) -> list[Outcome]:
