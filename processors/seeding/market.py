@@ -27,19 +27,19 @@ def attract(agency: Agency, leads: int) -> list[str]:
     random = agency.random
     found: list[str] = []
     for _ in range(leads):
-        who, lead_id, broker = agency.somebody(), agency.new_id(), random.choice(agency.brokers)
+        who, lead_id, agent = agency.somebody(), agency.new_id(), random.choice(agency.brokers)
         created = agency.moment()
         updated = created + (agency.now - created) * random.random()
         status = "new" if (agency.now - created).days < 3 else _one_of(agency, _STATES)
         agency.rows.add(
             *("leads", lead_id, agency.id, who.name, who.email, who.phone),
             *(_one_of(agency, _SOURCES), status, Decimal(random.randrange(2_000, 900_000, 500))),
-            *(broker, random.choice(("apartamento", "casa")), agency.known.city.name),
+            *(agent, random.choice(("apartamento", "casa")), agency.known.city.name),
             *(created, updated),
         )
         if status != "new":
             said = "Retornou a ligação; prefere visitar no sábado."
-            agency.rows.add("interactions", lead_id, broker, "call", said, updated)
+            agency.rows.add("interactions", lead_id, agent, "call", said, updated)
         found.append(lead_id)
     return found
 
@@ -59,18 +59,18 @@ def show(agency: Agency, places: list[Property], leads: list[str]) -> None:
 def sell(agency: Agency, place: Property, buyer: str) -> None:
     """A sale, its contract, and the commission that agency and broker share."""
     random, rows = agency.random, agency.rows
-    sale_id, broker = agency.new_id(), random.choice(agency.brokers)
+    sale_id, agent = agency.new_id(), random.choice(agency.brokers)
     day = agency.today - timedelta(days=random.randrange(1, HISTORY_DAYS))
     at = agency.moment((agency.today - day).days + 2)
     value = in_cents(place.price * random.randrange(92, 101) / 100)
     commission = in_cents(value * COMMISSION)
     rows.add(
-        *("property_sales", sale_id, agency.id, place.id, buyer, place.owner_id, broker, value),
+        *("property_sales", sale_id, agency.id, place.id, buyer, place.owner_id, agent, value),
         *(day, 6, commission, "completed", at),
     )
     rows.add("contracts", agency.id, place.id, buyer, "sale", "signed", value, at, at, at)
     rows.add(
-        *("commissions", agency.id, sale_id, broker, "sale", value, 6, commission),
+        *("commissions", agency.id, sale_id, agent, "sale", value, 6, commission),
         *(in_cents(commission * BROKERS_SHARE), "paid", at, at),
     )
     what = f"Comissão de venda: {place.address}"
