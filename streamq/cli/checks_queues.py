@@ -1,12 +1,13 @@
 """Do the queues get on, and is what stands in their keys whole?"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Final
 
 from streamq.cli.checks import Check, Finding, Level, Patient
 from streamq.cli.text import number
 from streamq.cli.times import length, now_ms
+from streamq.cli.torn import JOBS_MAX, named, torn
 from streamq.errors import LayoutNewer
 from streamq.job import Counts, JobState
 from streamq.store import reads
@@ -95,13 +96,27 @@ async def data(patient: Patient) -> AsyncIterator[Finding]:
             mended = await repair_queue(at)
             if mended.total:
                 torn = True
-                parts = ", ".join(f"{len(ids):,} {key}" for key, ids in mended.by_key.items())
-                yield Finding("data", Level.OK, f"{at.queue}: put right: {parts}")
+                said = f"put right: {_named(mended.by_key)}"
+                yield Finding("data", Level.OK, f"{at.queue}: {said}")
         elif lost := await _unaccounted(at):
             torn = True
-            yield Finding("data", Level.ERROR, f"{at.queue}: {lost}", "streamq doctor --fix")
+            said = f"{lost}. {await _which(at)}"
+            yield Finding("data", Level.ERROR, f"{at.queue}: {said}", "streamq doctor --fix")
     if not torn:
         yield Finding("data", Level.OK, "every job stands in exactly one place")
+
+
+async def _which(at: Link) -> str:
+    """The jobs that are meant, by their ids."""
+    records, _ = await _records_and_pending(at)
+    if records > JOBS_MAX:
+        return f"In a queue of more than {JOBS_MAX:,} jobs only --fix looks at each"
+    found = await torn(at)
+    return _named(found) if found else "When each job was looked at, none was found"
+
+
+def _named(by_what: Mapping[str, Collection[str]]) -> str:
+    return "; ".join(f"{what} ({len(ids):,}): {named(ids)}" for what, ids in by_what.items())
 
 
 async def _unaccounted(at: Link) -> str:

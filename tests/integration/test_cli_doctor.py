@@ -91,11 +91,45 @@ def test_torn_data_is_found_and_put_right(line: CommandLine, raw_url: str, prefi
     _, after = _findings(line)
 
     assert sick == 2
-    assert found["data"][0]["said"] == "email: 1 job is kept, and 0 stand somewhere"
+    said = "email: 1 job is kept, and 0 stand somewhere. nowhere (1): j"
+    assert found["data"][0]["said"] == said
     assert found["data"][0]["do"] == "streamq doctor --fix"
-    assert str(fixed["data"][0]["said"]).startswith("email: put right: ")
+    assert str(fixed["data"][0]["said"]).startswith("email: put right: jobs (1): j")
     assert after["data"][0]["level"] == "ok"
     assert line.run("job", "j", "--json").record()["state"] == "waiting"
+
+
+def test_torn_jobs_are_named_by_what_is_wrong_with_them(
+    line: CommandLine, raw_url: str, prefix: str
+) -> None:
+    def planted(key: str) -> str:
+        return f"{prefix}:{{email}}:{key}"
+
+    for job in ("whole", "twice", "later"):
+        delay = ["--delay", "1h"] if job == "later" else []
+        line.run("add", "email", "welcome", "--force", "--id", job, *delay)
+    line.run("add", "email", "welcome", "-", "--force", stdin="null\n" * 12)
+    lost = [j["id"] for j in line.run("jobs", "email", "--json", "--limit", "50").records()]
+    lost = sorted(str(job) for job in lost if len(str(job)) > 10)
+    with redis.Redis.from_url(raw_url) as client:
+        client.zadd(planted("completed"), {"twice": 1, "ghost": 1})
+        client.hset(planted("leases"), "whole", "1-1|3|1|somebody")
+        for entry, fields in client.xrange(planted("wait:3")):
+            if next(iter(fields.values()))[7:].decode() in lost:
+                client.xdel(planted("wait:3"), entry)
+
+    _, found = _findings(line)
+
+    said = str(found["data"][0]["said"]).partition(". ")[2]
+    assert said.split("; ") == [
+        f"nowhere (12): {', '.join(lost[:10])} and 2 more",
+        "in two places (1): twice",
+        "without a record (1): ghost",
+        "leased and not given out (1): whole",
+    ]
+    _, fixed = _findings(line, "--fix")
+    assert "put right" in str(fixed["data"][0]["said"])
+    assert _findings(line)[1]["data"][0]["level"] == "ok"
 
 
 @pytest.fixture
