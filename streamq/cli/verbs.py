@@ -79,6 +79,7 @@ VERBS: Final = (
             ),
             "exporter": Row("metrics for Prometheus, on a port", "exporter:EXPORTER"),
             "health": Row("is it well? For probes: exit code 0 or 1", "health:HEALTH"),
+            "acl": Row("the rules of Redis's ACL for each kind of process", "acl:ACL"),
             "config": Row("every setting, its value and who set it", "config:CONFIG"),
             "version": Row("the version; -v: of all that it stands on", "version:VERSION"),
         },

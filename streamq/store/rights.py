@@ -17,7 +17,7 @@ from streamq.store.scripts import script
 MAJOR_OF_PERCENT_R: Final = 7
 """Older servers have no keys that can be read and not written."""
 
-_COMMAND: Final = re.compile(r"redis\\.p?call\\('([A-Z]+)'(?:, '([A-Z]+)')?")
+_COMMAND: Final = re.compile(r"redis\.p?call\('([A-Z]+)'(?:, '([A-Z]+)')?")
 _CONTAINERS: Final = frozenset({"XGROUP", "XINFO", "SCRIPT", "CLIENT", "CLUSTER"})
 """Commands whose first argument says which command it is."""
 
@@ -36,7 +36,7 @@ class Role(StrEnum):
 
 
 _CONNECTS: Final = (
-    "auth", "hello", "ping", "quit", "select", "client|setname", "cluster|slots",
+    "auth", "hello", "ping", "select", "client|setname", "cluster|slots",
 )  # fmt: skip
 _CALLS_SCRIPTS: Final = ("evalsha", "script|load")
 _AWAITS: Final = ("hget", "hmget", "zmscore", "xread", "xrevrange", "sadd", "smembers", "info")
@@ -54,7 +54,8 @@ _WAITS_FOR_WORK: Final = ("blpop", "subscribe", "unsubscribe")
 PLAIN: Final[dict[Role, tuple[str, ...]]] = {
     Role.PRODUCER: (*_CALLS_SCRIPTS, *_AWAITS),
     Role.WORKER: (*_CALLS_SCRIPTS, *_LOOKS_CLOSELY, *_KEEPS_VALUES, *_WAITS_FOR_WORK),
-    Role.ADMIN: (*_CALLS_SCRIPTS, *_LOOKS_CLOSELY, *_KEEPS_VALUES),
+    # The doctor asks which commands the server knows.
+    Role.ADMIN: (*_CALLS_SCRIPTS, *_LOOKS_CLOSELY, *_KEEPS_VALUES, "command|info"),
     Role.EXPORTER: _LOOKS,
 }
 
