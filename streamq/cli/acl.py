@@ -51,8 +51,8 @@ ACL = Command(
     usage="[ROLE]",
     about="""\
 The rules of Redis's ACL under which each kind of process works, and nothing
-else does: for an ACL file, or for ACL SETUSER. They hold no password: until
-one is added nobody can log in as that user.
+else does: for an ACL file, or behind ACL SETUSER. They hold no password: until
+one is added (>secret, as the last rule) nobody can log in as that user.
 
 A process gets its user by the URL: REDIS_URL=redis://USER:PASSWORD@host:6379""",
     arguments=arguments,
@@ -60,10 +60,6 @@ A process gets its user by the URL: REDIS_URL=redis://USER:PASSWORD@host:6379"""
     examples=[
         Example("streamq acl", "all of them, for this folder's prefix"),
         Example("streamq acl worker --prefix shop", "one, for another prefix"),
-        Example(
-            "redis-cli ACL SETUSER $(streamq acl worker | cut -d' ' -f2-) '>secret'",
-            "made, with its password",
-        ),
+        Example("streamq acl exporter --server 6.2", "as a server of that version knows them"),
     ],
-    wants_redis=True,
 )
