@@ -78,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where links in mails may lead. None: anywhere; never in production."""
     database: DatabaseServer | None
     """None: jobs that need it fail and say so; never in production."""
+    postgres_programs: Path | None
+    """The only folder to take pg_dump and pg_restore from; None: wherever they are found."""
     storage: StoragePlace | None
     """None: jobs that need it fail and say so; never in production."""
 
@@ -90,6 +92,7 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
 
     APP_URL, FROM_EMAIL, SMTP_URL (or SMTP_URL_FILE, a file that holds it), MAIL_OUTBOX_DIR,
     MAIL_ATTACHMENTS_DIR, MAIL_LINK_HOSTS (names after commas), DATABASE_URL (or DATABASE_URL_FILE),
+    POSTGRES_PROGRAMS_DIR (the folder of pg_dump and pg_restore),
     BACKUP_BUCKET, EXPORT_BUCKET, S3_ENDPOINT_URL, AWS_REGION. Raises UnsetInProduction,
     InvalidSetting.
     """
@@ -106,6 +109,7 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
         raise UnsetInProduction(unset)
     app_url = _app_url(given["APP_URL"] or _DEV_APP_URL)
     attachments = environ.get("MAIL_ATTACHMENTS_DIR")
+    programs = environ.get("POSTGRES_PROGRAMS_DIR")
     return Settings(
         production=production,
         app_url=app_url,
@@ -115,6 +119,7 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
         attachments=_folder("MAIL_ATTACHMENTS_DIR", attachments) if attachments else None,
         link_hosts=_link_hosts(environ.get("MAIL_LINK_HOSTS", ""), app_url, production),
         database=_database(given["DATABASE_URL"]) if given["DATABASE_URL"] else None,
+        postgres_programs=_folder("POSTGRES_PROGRAMS_DIR", programs) if programs else None,
         storage=_storage(environ),
     )
 
