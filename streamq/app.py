@@ -280,6 +280,10 @@ class App:
         """The queues that this App knows, sorted."""
         return sorted({*self._declared, *self.handlers.queues()})
 
+    def declared_for(self, queue: str) -> QueueSettings:
+        """What the code alone says of a queue."""
+        return self._declared.get(queue, QueueSettings())
+
     @property
     def settings(self) -> Settings:
         """The settings, read when first asked for. Raises ConfigError."""
@@ -295,7 +299,7 @@ class App:
     def queue_settings(self, queue: str) -> JobDefaults:
         """What holds for a queue: defaults < code < files < variables < command line."""
         if (found := self._merged.get(queue)) is None:
-            said = self._declared.get(queue, QueueSettings())
+            said = self.declared_for(queue)
             found = self._merged[queue] = self.settings.for_queue(queue, said)
         return found
 

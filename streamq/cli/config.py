@@ -4,10 +4,12 @@ from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from streamq.cli.console import Cell, Column, Console
+from streamq.cli.declared import with_code
 from streamq.cli.place import first_that_answers, named, places_of
 from streamq.cli.session import settings_of
 from streamq.cli.spec import Command, Example, Exit
-from streamq.errors import StoreError
+from streamq.errors import ConfigError, InvalidInput, StoreError
+from streamq.run.loading import load_app
 from streamq.settings import DEFAULT, Settings, shown
 
 COLUMNS: Final = (Column("SETTING"), Column("VALUE", least=20), Column("FROM", least=12))
@@ -15,11 +17,20 @@ LOOK_FOR_DEV_S: Final = 0.5
 
 
 def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "app", nargs="?", metavar="APP", help="module:app (default: the setting app)"
+    )
     parser.add_argument("--set", action="store_true", help="only what somebody has set")
 
 
 def run(args: Namespace, console: Console) -> int:
     settings = _with_dev_server(args, settings_of(args))
+    missing = None
+    if target := args.app or settings.app:
+        try:
+            settings = with_code(load_app(target), settings, target)
+        except (ConfigError, InvalidInput) as error:
+            missing = error
     lines = [line for line in shown(settings) if not args.set or line.origin != DEFAULT]
     rows: list[list[str | Cell]] = []
     for line in lines:
@@ -31,6 +42,9 @@ def run(args: Namespace, console: Console) -> int:
         console.table(COLUMNS, rows)
     else:
         console.note("Nothing is set: every setting stands at its default.")
+    if missing is not None:
+        console.note(f"What the code declares is not shown: {missing}")
+        return missing.exit_code
     return Exit.OK
 
 
@@ -46,13 +60,14 @@ def _with_dev_server(args: Namespace, settings: Settings) -> Settings:
 
 
 CONFIG = Command(
-    usage="",
+    usage="[APP]",
     about="""\
-Every setting as it holds in this folder, and who set it: a file, a variable, an
-option, or nobody. Passwords are masked. Values are as a file has them.
+Every setting as it holds in this folder, and who set it: the app's code, a
+file, a variable, an option, or nobody. Secrets are masked, values are as a file
+has them. The app's modules are imported.
 
-Weakest first: defaults, streamq.toml (or [tool.streamq] in pyproject.toml),
---config, variables STREAMQ_*, options.""",
+Weakest first: defaults, the code, streamq.toml (or [tool.streamq] in
+pyproject.toml), --config, variables STREAMQ_*, options.""",
     arguments=arguments,
     run=run,
     examples=[

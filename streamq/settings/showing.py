@@ -10,9 +10,10 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from streamq.backoff import Backoff, to_settings
+from streamq.backoff import Backoff, Calling, to_settings
 from streamq.durations import Ms, show_bytes_exactly, show_ms
 from streamq.lookup import DEFAULT, masked_url
+from streamq.redact import redact
 from streamq.schedule import FireAll, FireOnce, SkipMissed
 from streamq.settings.knobs import JobDefaults, Keep, Rate, Settings, spelled_as_variable
 from streamq.settings.reading import JOB_KEYS, SCHEDULE_KEYS, TOP_KEYS
@@ -79,7 +80,7 @@ def _toml(field: str, value: object) -> str | None:
         case Rate(count=count, per_ms=per_ms):
             return dumps(f"{count}/{show_ms(per_ms)}")
         case Backoff():
-            return _inline(to_settings(value))
+            return _toml_of_backoff(value)
         case int() if field.endswith("_ms"):
             return dumps(show_ms(Ms(value)))
         case int() if field.endswith("_bytes"):
@@ -91,6 +92,12 @@ def _toml(field: str, value: object) -> str | None:
             return dumps(value, ensure_ascii=False)
 
 
+def _toml_of_backoff(value: Backoff) -> str:
+    if isinstance(value, Calling):
+        return dumps(f"a function: {getattr(value.choose, '__name__', value.choose)}")
+    return _inline(to_settings(value))
+
+
 def _toml_of_schedule(field: str, value: object) -> str | None:
     match value:
         case SkipMissed():
@@ -100,7 +107,7 @@ def _toml_of_schedule(field: str, value: object) -> str | None:
         case FireAll(max=most, within_ms=within_ms):
             return _inline({"kind": "all", "max": most, "within": show_ms(Ms(within_ms))})
         case bytes():
-            return _inline_value(msgspec.msgpack.decode(value))
+            return _inline_value(redact(msgspec.msgpack.decode(value)))
         case _:
             return _toml(field, value)
 

@@ -109,8 +109,8 @@ def test_torn_jobs_are_named_by_what_is_wrong_with_them(
         delay = ["--delay", "1h"] if job == "later" else []
         line.run("add", "email", "welcome", "--force", "--id", job, *delay)
     line.run("add", "email", "welcome", "-", "--force", stdin="null\n" * 12)
-    lost = [j["id"] for j in line.run("jobs", "email", "--json", "--limit", "50").records()]
-    lost = sorted(str(job) for job in lost if len(str(job)) > 10)
+    jobs = line.run("jobs", "email", "--json", "--limit", "50").records()
+    lost = sorted(job for job in (str(each["id"]) for each in jobs) if len(job) > 10)
     with redis.Redis.from_url(raw_url) as client:
         client.zadd(planted("completed"), {"twice": 1, "ghost": 1})
         client.hset(planted("leases"), "whole", "1-1|3|1|somebody")
