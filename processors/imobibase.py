@@ -11,6 +11,7 @@ from types import MappingProxyType
 import msgspec
 
 from processors.clients.delivery import Transport
+from processors.clients.http import Http
 from processors.clients.ledger import Ledger
 from processors.clients.outbox import OutboxTransport
 from processors.clients.smtp import SmtpTransport
@@ -67,6 +68,7 @@ class Shared(msgspec.Struct, frozen=True):
     ledger: Ledger
     database: Database
     storage: Storage
+    http: Http
 
 
 def shared_of(job: Context) -> Shared:
@@ -81,6 +83,7 @@ async def lifespan(started: App) -> AsyncIterator[Shared]:
     transport = open_transport(settings)
     database = Database(settings.database)
     storage = Storage(settings.storage)
+    http = Http(settings.private_hosts)
     await database.open()
     try:
         yield Shared(
@@ -94,8 +97,10 @@ async def lifespan(started: App) -> AsyncIterator[Shared]:
             ledger=Ledger(started.redis),
             database=database,
             storage=storage,
+            http=http,
         )
     finally:
+        await http.aclose()
         await storage.aclose()
         await database.aclose()
         await transport.aclose()

@@ -1,6 +1,7 @@
 """What processors must know of where they run: from the environment, checked at the start."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,6 +28,7 @@ _DEV_SENDER = "noreply@localhost"
 _OUTBOX = ".streamq/outbox"
 _DEV_BACKUPS = "imobibase-backups"
 _DEV_EXPORTS = "imobibase-exports"
+_ORIGIN = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+):\d{1,5}")
 
 # What production cannot do without, and an example of each.
 _NEEDED_IN_PRODUCTION = {
@@ -82,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The only folder to take pg_dump and pg_restore from; None: wherever they are found."""
     storage: StoragePlace | None
     """None: jobs that need it fail and say so; never in production."""
+    private_hosts: frozenset[str]
+    """`host:port` that may be called by HTTP though they are not public: the operator's word."""
 
 
 def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -93,8 +97,8 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
     APP_URL, FROM_EMAIL, SMTP_URL (or SMTP_URL_FILE, a file that holds it), MAIL_OUTBOX_DIR,
     MAIL_ATTACHMENTS_DIR, MAIL_LINK_HOSTS (names after commas), DATABASE_URL (or DATABASE_URL_FILE),
     POSTGRES_PROGRAMS_DIR (the folder of pg_dump and pg_restore),
-    BACKUP_BUCKET, EXPORT_BUCKET, S3_ENDPOINT_URL, AWS_REGION. Raises UnsetInProduction,
-    InvalidSetting.
+    BACKUP_BUCKET, EXPORT_BUCKET, S3_ENDPOINT_URL, AWS_REGION, HTTP_PRIVATE_HOSTS (`host:port`
+    after commas). Raises UnsetInProduction, InvalidSetting.
     """
     given = {
         "APP_URL": environ.get("APP_URL", ""),
@@ -121,6 +125,7 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
         database=_database(given["DATABASE_URL"]) if given["DATABASE_URL"] else None,
         postgres_programs=_folder("POSTGRES_PROGRAMS_DIR", programs) if programs else None,
         storage=_storage(environ),
+        private_hosts=_private_hosts(environ.get("HTTP_PRIVATE_HOSTS", "")),
     )
 
 
@@ -199,6 +204,15 @@ def _storage(environ: Mapping[str, str]) -> StoragePlace | None:
     except InvalidStorage as error:
         value = _HIDDEN if error.name == names[2] else environ.get(error.name, "")
         raise InvalidSetting(error.name, value, ORIGIN, error.why) from None
+
+
+def _private_hosts(said: str) -> frozenset[str]:
+    named = [host.strip().lower() for host in said.split(",") if host.strip()]
+    for host in named:
+        if _ORIGIN.fullmatch(host) is None:
+            why = f"{host!r} is no host:port; write 10.0.0.7:8080,crm.internal:443"
+            raise InvalidSetting("HTTP_PRIVATE_HOSTS", said, ORIGIN, why)
+    return frozenset(named)
 
 
 def _folder(name: str, path: str) -> Path:
