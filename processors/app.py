@@ -3,8 +3,9 @@
 A handler is there because it is imported here: one line each. So are the schedules.
 """
 
+from processors.back_up_database import back_up_database
 from processors.imobibase import app
 from processors.schedules import SCHEDULES
 from processors.send_email import send_email
 
-__all__ = ["SCHEDULES", "app", "send_email"]
+__all__ = ["SCHEDULES", "app", "back_up_database", "send_email"]
