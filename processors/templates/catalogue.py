@@ -4,57 +4,187 @@ A new template is one Struct and one row here, with `email/<name>.html` and `ema
 """
 
 import difflib
-import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
 
 import msgspec
 
 from processors.clients.mailbox import MailRefused
-from processors.templates.links import link_host
+from processors.templates.kinds import (
+    Address,
+    Amount,
+    Article,
+    Code,
+    Day,
+    Link,
+    Moment,
+    Number,
+    Prose,
+    Span,
+    TemplateData,
+)
 
-TEXT_CHARS_MAX = 2_000
-_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+ITEMS_MAX = 100
 _ALIKE_MIN = 0.6
-
-
-class TemplateData(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
-):
-    """What a template is given. Names are camelCase in JSON and in the template's files.
-
-    Checked when it is made: no text may be blank, over 2,000 characters or hold control characters,
-    and every link must be one.
-    """
-
-    LINKS: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Fields that are links -> the path below APP_URL that stands in for an absent one ("": none).
-    """
-
-    def __post_init__(self) -> None:
-        for field in msgspec.structs.fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, str):
-                continue
-            if field.name in self.LINKS:
-                link_host(value, f"data.{field.encode_name}")
-            else:
-                _check_text(value, f"data.{field.encode_name}")
+_RENTER = MappingProxyType({"tenantName": "renterName"})
 
 
 class Welcome(TemplateData, frozen=True):
     """To a new user of the platform."""
 
-    LINKS = MappingProxyType({"login_url": "/login"})
+    PATHS = MappingProxyType({"login_url": "/login"})
 
     user_name: str
-    login_url: str | None = None
+    login_url: Link | None = None
+
+
+class PasswordReset(TemplateData, frozen=True):
+    """The link by which a user chooses a new password."""
+
+    reset_url: Link
+    expires_in: Span
+    user_name: str | None = None
+
+
+class Verification(TemplateData, frozen=True):
+    """The link by which a user shows that an address is theirs."""
+
+    verification_url: Link
+    user_name: str | None = None
+
+
+class InvoiceItem(TemplateData, frozen=True):
+    """One line of an invoice. `total` is negative for a discount."""
+
+    description: str
+    total: Amount
+    details: str | None = None
+    quantity: Number = 1
+    unit_price: Amount | None = None
+
+
+class Invoice(TemplateData, frozen=True):
+    """An invoice to whom it is for. `pix_code` is the copy-and-paste code of the payment."""
+
+    invoice_number: str
+    amount: Amount
+    due_date: Day
+    download_url: Link
+    issue_date: Day | None = None
+    client_name: str | None = None
+    client_address: str | None = None
+    client_email: Address | None = None
+    client_phone: str | None = None
+    property_address: str | None = None
+    items: list[InvoiceItem] = msgspec.field(default_factory=list)
+    subtotal: Amount | None = None
+    discount: Amount | None = None
+    tax: Amount | None = None
+    total: Amount | None = None
+    payment_method: str | None = None
+    payment_instructions: Prose | None = None
+    payment_url: Link | None = None
+    pix_code: Code | None = None
+    notes: Prose | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.items) > ITEMS_MAX:
+            raise MailRefused("data.items", f"{len(self.items)} items, at most {ITEMS_MAX} fit")
+
+
+class ReportReady(TemplateData, frozen=True):
+    """A report to download. `report_type`: daily, weekly, monthly, custom, or words of your own."""
+
+    report_type: str
+    period: str
+    download_url: Link
+    generated_at: Moment
+
+
+class ExportReady(TemplateData, frozen=True):
+    """A user's own data to download. `export_type`: user-data, properties, contracts, all."""
+
+    export_type: str
+    format: str
+    download_url: Link
+    expires_in: Span
+    generated_at: Moment
+
+
+class PaymentReminder(TemplateData, frozen=True):
+    """A rent that is due soon. `message` stands in for the usual sentence."""
+
+    ALIASES = _RENTER
+
+    renter_name: str
+    property_address: str
+    rent_amount: Amount
+    due_date: Day
+    message: Prose | None = None
+    pix_key: Code | None = None
+    pix_code: Code | None = None
+    payment_url: Link | None = None
+
+
+class PaymentOverdue(PaymentReminder, frozen=True, kw_only=True):
+    """A rent whose day has passed; the final notice says so."""
+
+    days_overdue: int
+    is_final_notice: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_days(self.days_overdue, "data.daysOverdue")
+
+
+class ContractExpiring(TemplateData, frozen=True):
+    """A rental contract that ends soon, to the renter or to the agency."""
+
+    ALIASES = _RENTER
+
+    renter_name: str
+    property_address: str
+    end_date: Day
+    days_left: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_days(self.days_left, "data.daysLeft")
+
+
+class PropertyInquiry(TemplateData, frozen=True):
+    """To who sells a property: somebody asks about a property."""
+
+    agent_name: str = msgspec.field(name="brokerName")
+    lead_name: str
+    lead_phone: str
+    lead_email: Address
+    property_title: str
+    message: Prose
+
+
+class Newsletter(TemplateData, frozen=True):
+    """News of the agency, to who asked for it. `unsubscribe_url` also goes into the headers."""
+
+    title: str
+    body: Article
+    unsubscribe_url: Link
 
 
 TEMPLATES: Mapping[str, type[TemplateData]] = MappingProxyType(
     {
         "welcome": Welcome,
+        "password-reset": PasswordReset,
+        "verification": Verification,
+        "invoice": Invoice,
+        "report-ready": ReportReady,
+        "export-ready": ExportReady,
+        "payment-reminder": PaymentReminder,
+        "payment-overdue": PaymentOverdue,
+        "contract-expiring": ContractExpiring,
+        "property-inquiry": PropertyInquiry,
+        "newsletter": Newsletter,
     }
 )
 
@@ -70,6 +200,7 @@ def template_data(template: str, data: Mapping[str, object]) -> TemplateData:
             f'there is no template "{template[:80]}".{_did_you_mean(template, TEMPLATES)}'
             f" Known: {', '.join(sorted(TEMPLATES))}",
         )
+    data = _renamed(data, kind.ALIASES)
     known = [field.encode_name for field in msgspec.structs.fields(kind)]
     for name in data.keys() - set(known):
         hint = _did_you_mean(name, known)
@@ -79,23 +210,24 @@ def template_data(template: str, data: Mapping[str, object]) -> TemplateData:
             f" It takes {', '.join(known)}",
         )
     try:
-        return msgspec.convert(data, kind)
+        # By way of plain values, so that a Decimal and a date may stand where their text may.
+        return msgspec.convert(msgspec.to_builtins(data), kind)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, MailRefused):
             raise error.__cause__ from None
         raise MailRefused("data", f'template "{template}": {error}') from None
 
 
-def _check_text(text: str, field: str) -> None:
-    if not text.strip():
-        raise MailRefused(field, "is blank")
-    if len(text) > TEXT_CHARS_MAX:
-        raise MailRefused(field, f"{len(text)} characters, at most {TEXT_CHARS_MAX} are allowed")
-    for position, char in enumerate(text):
-        if unicodedata.category(char) in _REFUSED_CATEGORIES:
-            raise MailRefused(
-                field, f"U+{ord(char):04X} at character {position} cannot be in a mail; remove it"
-            )
+def _renamed(data: Mapping[str, object], aliases: Mapping[str, str]) -> Mapping[str, object]:
+    both = [name for name in aliases if name in data and aliases[name] in data]
+    if both:
+        raise MailRefused(f"data.{both[0]}", f"is {aliases[both[0]]} by another name; give one")
+    return {aliases.get(name, name): value for name, value in data.items()}
+
+
+def _check_days(days: int, field: str) -> None:
+    if days < 0:
+        raise MailRefused(field, f"{days} days; count them from 0")
 
 
 def _did_you_mean(name: str, known: Mapping[str, object] | list[str]) -> str:

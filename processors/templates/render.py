@@ -1,14 +1,14 @@
 """Turns a template and its typed data into the two bodies of a mail."""
 
-import re
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from processors.templates.brand import Branding, palette
-from processors.templates.catalogue import TEMPLATES, TemplateData
-from processors.templates.links import check_host
+from processors.templates.catalogue import TEMPLATES
+from processors.templates.kinds import TemplateData
+from processors.templates.shown import shown
 from streamq.errors import MissingExtra
 
 try:
@@ -17,9 +17,6 @@ except ModuleNotFoundError as error:
     raise MissingExtra("mails", "jinja2", "processors") from error
 
 _FOLDER = Path(__file__).parent / "email"
-# What a mail reader makes a link of by itself: `https://...` and `name.tld`; not `1.550,00`.
-_LINKED_BY_READERS = re.compile(r"(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d_]{2})")
-_ZERO_WIDTH_SPACE = "\u200b"
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -45,7 +42,7 @@ def render(data: TemplateData, *, subject: str, site: Site, year: int) -> Bodies
     """
     name = next(name for name, kind in TEMPLATES.items() if kind is type(data))
     variables = {
-        **_variables(data, site),
+        **shown(data, app_url=site.app_url, link_hosts=site.link_hosts),
         "subject": subject,
         "branding": msgspec.to_builtins(site.branding),
         "palette": msgspec.to_builtins(palette(site.branding)),
@@ -55,29 +52,6 @@ def render(data: TemplateData, *, subject: str, site: Site, year: int) -> Bodies
         _environment().get_template(f"{name}.{kind}").render(variables) for kind in ("html", "txt")
     )
     return Bodies(html=html, text=text)
-
-
-def _variables(data: TemplateData, site: Site) -> dict[str, object]:
-    variables: dict[str, object] = {}
-    for field in msgspec.structs.fields(data):
-        value = getattr(data, field.name)
-        if field.name in data.LINKS:
-            value = value or f"{site.app_url}{data.LINKS[field.name]}"
-            if site.link_hosts is not None:
-                check_host(value, f"data.{field.encode_name}", site.link_hosts)
-        elif isinstance(value, str):
-            value = unlinked(value)
-        variables[field.encode_name] = value
-    return variables
-
-
-def unlinked(text: str) -> str:
-    """`text` in which mail readers find no link; it looks the same.
-
-    A name is the word of whoever signed up, and a welcome mail goes to an address that they chose:
-    "You won, see evil.example" as a name would be their mail with our sender.
-    """
-    return _LINKED_BY_READERS.sub(_ZERO_WIDTH_SPACE, text)
 
 
 @cache

@@ -12,6 +12,7 @@ from processors.templates.brand import CONTRAST_MIN, Branding, contrast, palette
 from processors.templates.catalogue import TEMPLATES, Welcome, template_data
 from processors.templates.links import link_host
 from processors.templates.render import Bodies, Site
+from processors.templates.shown import unlinked
 
 SITE = Site(
     app_url="https://app.imobibase.com",
@@ -99,7 +100,7 @@ def test_every_template_has_both_files(template: str, kind: str) -> None:
         ("welcome", {"user_name": "Ana"}, 'Did you mean "userName"\\? It takes userName, loginUrl'),
         ("welcome", {"userName": "Ana", "loginUrl": "/login"}, "data.loginUrl: is no link"),
         ("wellcome", {"userName": "Ana"}, 'no template "wellcome". Did you mean "welcome"\\?'),
-        ("../welcome", {"userName": "Ana"}, "Known: welcome"),
+        ("../welcome", {"userName": "Ana"}, "Known: contract-expiring, "),
         ("welcome.html", {"userName": "Ana"}, "there is no template"),
         ("layout", {}, "there is no template"),
     ],
@@ -155,7 +156,7 @@ def test_a_name_holds_nothing_that_mail_readers_make_a_link_of(name: str) -> Non
 
 @pytest.mark.parametrize("text", ["R$ 1.550,00", "João P. Silva", "01/12/2026", "São Paulo - SP"])
 def test_ordinary_text_is_left_alone(text: str) -> None:
-    assert render.unlinked(text) == text
+    assert unlinked(text) == text
 
 
 @pytest.mark.parametrize(
@@ -281,5 +282,5 @@ def test_python_names_are_snake_case() -> None:
 def test_every_link_of_a_template_is_one_of_its_fields() -> None:
     for kind in TEMPLATES.values():
         fields = {field.name for field in msgspec.structs.fields(kind)}
-        assert set(kind.LINKS) <= fields
+        assert set(kind.PATHS) <= fields
     assert catalogue.TEMPLATES["welcome"] is Welcome
