@@ -1,6 +1,6 @@
 """`streamq run`: the daemon, its worker processes, and their queues."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import Final
 
 from streamq.cli.console import Console
@@ -60,6 +60,12 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fail", action="store_true", help="with --burst: end with 5 if a job failed meanwhile"
     )
+    parser.add_argument(
+        "--scheduler",
+        action=BooleanOptionalAction,
+        default=True,
+        help="fire the app's schedules beside the jobs (default), or leave it to other daemons",
+    )
     parser.add_argument("--name", default="", help="of these workers, for whoever lists them")
 
 
@@ -99,6 +105,7 @@ def config_of(
         concurrency=args.concurrency,
         burst=args.burst,
         fail=args.fail,
+        scheduler=args.scheduler,
         label=args.name,
         config_path=args.config,
         overrides=overrides,

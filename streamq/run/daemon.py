@@ -68,6 +68,8 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     """End when the queues are empty."""
     fail: bool = False
     """A burst during which a job failed for good ends with 5."""
+    scheduler: bool = True
+    """Whether its processes fire the app's schedules, too."""
     label: str = ""
     """For operators, beside the host and the process."""
     config_path: str | None = None
@@ -135,6 +137,8 @@ class Daemon:
             for page, port in ports:
                 await port.open()
                 log.info("[Health] http://127.0.0.1:%d%s", port.port, page)
+            if not self._config.scheduler:
+                log.info("[Daemon] its processes fire no schedules: others have to")
             self._begin(self._watchman.run())
             self._begin(self._start())
             code = await self._over
@@ -234,6 +238,7 @@ class Daemon:
             concurrency=config.concurrency,
             alone=alone is not None,
             counts_failures=config.fail,
+            scheduler=config.scheduler,
             label=config.label,
             config_path=config.config_path,
             overrides=config.overrides,

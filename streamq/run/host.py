@@ -180,7 +180,7 @@ class Host:
         """Fires the app's schedules as long as this process has workers, draining ones too: in a
         fleet of one there is nobody else."""
         assert self.address is not None
-        if self._setup.alone:
+        if self._setup.alone or not self._setup.scheduler:
             await asyncio.Event().wait()
         redis = Redis(self.address, name=f"streamq-{os.getpid()}-schedules")
         try:

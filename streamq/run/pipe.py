@@ -44,6 +44,8 @@ class Setup(msgspec.Struct, frozen=True, tag="setup", kw_only=True):
     """One slot, for suspects, and it ends when there are none left."""
     counts_failures: bool = False
     """It says how many jobs had failed before its workers begin."""
+    scheduler: bool = True
+    """It fires the app's schedules."""
     label: str = ""
     config_path: str | None = None
     overrides: Mapping[str, str | int | bool] = {}

@@ -76,6 +76,13 @@ def test_a_burst_with_fail_says_by_its_exit_code_whether_a_job_failed(line: Comm
     assert "--fail goes with --burst" in alone.err
 
 
+def test_the_scheduler_can_be_left_to_other_daemons(line: CommandLine) -> None:
+    with_, without = line.run("run", "--burst"), line.run("run", "--burst", "--no-scheduler")
+
+    assert (with_.code, without.code) == (0, 0)
+    assert "fire no schedules" in without.err and "fire no schedules" not in with_.err
+
+
 def test_only_the_queues_that_are_named_are_worked_on(line: CommandLine) -> None:
     line.run("add", "report", "make-x", "--id", "b")
 

@@ -129,6 +129,23 @@ async def test_a_process_that_drains_fires_until_its_end(fleet: Fleet) -> None:
     assert not gaps(fired(fleet))
 
 
+async def test_a_daemon_without_the_scheduler_runs_what_others_fire_and_fires_nothing(
+    fleet: Fleet,
+) -> None:
+    schedules(fleet, EVERY_SECOND)
+    daemon = await fleet.start(config={"scheduler": False})
+    await daemon.says("its processes fire no schedules")
+    # The file is read anew there as well, and still nothing is fired.
+    daemon.send(signal.SIGHUP)
+    await daemon.says("[Settings] read again")
+    await fleet.beats(4)
+    assert await state(fleet) is None
+
+    firing = await fleet.start()
+    await fires(fleet, 2)
+    assert [await each.stops() for each in (firing, daemon)] == [0, 0]
+
+
 async def test_schedules_are_read_anew_and_what_cannot_be_leaves_them_as_they_are(
     fleet: Fleet,
 ) -> None:
