@@ -5,7 +5,15 @@ A handler is there because it is imported here: one line each. So are the schedu
 
 from processors.back_up_database import back_up_database
 from processors.imobibase import app
+from processors.remind_payments import remind_payments, tell_of_end
 from processors.schedules import SCHEDULES
 from processors.send_email import send_email
 
-__all__ = ["SCHEDULES", "app", "back_up_database", "send_email"]
+__all__ = [
+    "SCHEDULES",
+    "app",
+    "back_up_database",
+    "remind_payments",
+    "send_email",
+    "tell_of_end",
+]

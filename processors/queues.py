@@ -14,6 +14,18 @@ from processors.enqueue.email import (
     queue_welcome_email,
     queue_welcome_email_sync,
 )
+from processors.enqueue.reminder import (
+    queue_batch_payment_reminders,
+    queue_batch_payment_reminders_sync,
+    queue_final_notice,
+    queue_final_notice_sync,
+    queue_overdue_payment_reminder,
+    queue_overdue_payment_reminder_sync,
+    queue_payment_reminder,
+    queue_payment_reminder_sync,
+    queue_upcoming_payment_reminder,
+    queue_upcoming_payment_reminder_sync,
+)
 from processors.enqueue.schedules import (
     run_cleanup_logs,
     run_cleanup_logs_sync,
@@ -35,18 +47,32 @@ from processors.enqueue.schedules import (
     run_weekly_reports_sync,
 )
 from processors.imobibase import QueueName
+from processors.remind_payments import RemindPayment
 from processors.send_email import SendEmail
 
 EmailJobData = SendEmail
+PaymentReminderJobData = RemindPayment
 
 __all__ = [
     "WELCOME_SUBJECT",
     "EmailJobData",
+    "PaymentReminderJobData",
     "QueueName",
+    "RemindPayment",
     "SendEmail",
     "create_queue",
+    "queue_batch_payment_reminders",
+    "queue_batch_payment_reminders_sync",
     "queue_email",
     "queue_email_sync",
+    "queue_final_notice",
+    "queue_final_notice_sync",
+    "queue_overdue_payment_reminder",
+    "queue_overdue_payment_reminder_sync",
+    "queue_payment_reminder",
+    "queue_payment_reminder_sync",
+    "queue_upcoming_payment_reminder",
+    "queue_upcoming_payment_reminder_sync",
     "queue_welcome_email",
     "queue_welcome_email_sync",
     "run_cleanup_logs",

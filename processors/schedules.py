@@ -11,6 +11,7 @@ import msgspec
 
 from processors.days import TIME_ZONE
 from processors.imobibase import QueueName, app
+from processors.reminders.plan import plan_payment_reminders
 from streamq import Context
 from streamq.adding import NewJob
 from streamq.schedule import Overlap
@@ -57,7 +58,7 @@ SCHEDULES: Final = (
         "payment-reminders",
         "0 9 * * *",
         QueueName.PAYMENT_REMINDER,
-        "plan-payment-reminders",
+        plan=plan_payment_reminders,
     ),
     Row("daily-reports", "0 0 * * *", QueueName.REPORT, "plan-daily-reports"),
     Row("weekly-reports", "0 8 * * 1", QueueName.REPORT, "plan-weekly-reports"),
