@@ -33,7 +33,7 @@ class Download(msgspec.Struct, frozen=True, kw_only=True):
     mime_type: str
 
 
-async def link_for(
+async def link_to(
     work: Transaction,
     download: Download,
     *,

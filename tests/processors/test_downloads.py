@@ -5,7 +5,7 @@ import urllib.request
 from datetime import timedelta
 
 from processors.database import Database
-from processors.downloads import Download, link_for, opened
+from processors.downloads import Download, link_to, opened
 from processors.storage import Storage
 
 APP_URL = "https://app.imobibase.com"
@@ -17,7 +17,7 @@ REPORT = Download(
 async def linked(database: Database, lifetime: timedelta = timedelta(days=7)) -> str:
     """The token of a link to the report."""
     async with database.transaction(tenant="1") as work:
-        link = await link_for(
+        link = await link_to(
             work, REPORT, app_url=APP_URL, tenant="1", user="1", lifetime=lifetime
         )
     address, _, token = link.rpartition("/")
