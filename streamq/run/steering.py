@@ -13,7 +13,7 @@ from streamq.run.logs import Logs, set_level
 from streamq.run.pipe import DUMP_SIGNAL, Dump, LogLevel, Quiet, Reopen, Reread, Resize, Stop
 from streamq.run.process import ChildProcess
 from streamq.run.stacks import stacks_of_loop
-from streamq.settings import AT_START, Settings
+from streamq.settings import Settings, held_back
 from streamq.store.channel import Channel
 
 log = logging.getLogger("streamq.daemon")
@@ -82,8 +82,7 @@ class Steering:
         self._crew.send(LogLevel(fresh.log_level))
         self._crew.send(Reread())
         log.info("[Settings] read again")
-        later = [field for field in AT_START if getattr(fresh, field) != getattr(before, field)]
-        if later:
+        if later := held_back(before, fresh):
             log.warning("[Settings] from the next start only: %s", ", ".join(later))
 
     # -- through Redis -----------------------------------------------------------------------

@@ -110,7 +110,6 @@ class Worker:
         self._note_at = math.inf
         self._initialized = False
         self._over = False
-        self._stopping = False
         self._running: asyncio.TaskGroup | None = None
         self._fleet: list[tuple[str, ...]] | None = []
         self._fleet_at = -math.inf
@@ -185,7 +184,6 @@ class Worker:
 
     def stop(self) -> None:
         """Claims nothing more; `run` ends when what runs has ended."""
-        self._stopping = True
         for lane in self._roster:
             lane.stopping = True
             lane.nudge()
@@ -203,7 +201,8 @@ class Worker:
         """
         defaults = self._app.queue_settings(self.queue)
         slots = max(1, min(concurrency, CONCURRENCY_MAX))
-        if self._stopping or (slots, defaults) == (self.slots, self._defaults):
+        ends = any(lane.stopping for lane in self._lanes)
+        if ends or (slots, defaults) == (self.slots, self._defaults):
             return
         self._defaults = defaults
         self._executor.renew(defaults)

@@ -6,7 +6,6 @@ for a queue.
 
 from streamq.lookup import DEFAULT, masked_url, read_secret
 from streamq.settings.knobs import (
-    AT_START,
     KEEP_NOTHING,
     Env,
     JobDefaults,
@@ -20,10 +19,9 @@ from streamq.settings.knobs import (
 )
 from streamq.settings.loading import load_settings
 from streamq.settings.origins import Origins
-from streamq.settings.showing import Line, shown
+from streamq.settings.showing import Line, held_back, shown
 
 __all__ = [
-    "AT_START",
     "DEFAULT",
     "KEEP_NOTHING",
     "Env",
@@ -36,6 +34,7 @@ __all__ = [
     "Rate",
     "ScheduleSettings",
     "Settings",
+    "held_back",
     "load_settings",
     "masked_url",
     "overlaid",

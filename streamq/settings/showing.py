@@ -15,7 +15,7 @@ from streamq.durations import Ms, show_bytes_exactly, show_ms
 from streamq.lookup import DEFAULT, masked_url
 from streamq.redact import redact
 from streamq.schedule import FireAll, FireOnce, SkipMissed
-from streamq.settings.knobs import JobDefaults, Keep, Rate, Settings, spelled_as_variable
+from streamq.settings.knobs import AT_START, JobDefaults, Keep, Rate, Settings, spelled_as_variable
 from streamq.settings.reading import JOB_KEYS, SCHEDULE_KEYS, TOP_KEYS
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -52,6 +52,15 @@ def shown(settings: Settings, queues: Iterable[str] = ()) -> Iterator[Line]:
                 origin = settings.origins.of(f"schedules.{schedule}.{name}")
                 shown_as = f"schedules.{_key(schedule)}.{name}"
                 yield Line(shown_as, _toml_of_schedule(key.field, value), origin)
+
+
+def held_back(start: Settings, fresh: Settings) -> list[str]:
+    """What `fresh` says otherwise and a process that began with `start` cannot take over."""
+    return [
+        name
+        for name, key in TOP_KEYS.items()
+        if key.field in AT_START and getattr(start, key.field) != getattr(fresh, key.field)
+    ]
 
 
 def _of_queue(settings: Settings, queue: str, merged: JobDefaults) -> Iterator[Line]:

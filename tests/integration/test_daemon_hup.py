@@ -152,8 +152,8 @@ async def test_a_queue_that_the_app_does_not_have_leaves_all_as_it_was(fleet: Fl
 async def test_what_holds_from_the_start_is_named_and_left(fleet: Fleet) -> None:
     daemon = await fleet.start()
 
-    await hung_up(fleet, daemon, 'processes = 3\nhealth_port = 1\nenv = "test"\n')
+    await hung_up(fleet, daemon, 'processes = 3\nhealth_port = 1\nlease = "9s"\n')
 
-    await daemon.says("[Settings] from the next start only: env, processes, health_port")
+    await daemon.says("[Settings] from the next start only: processes, health_port")
     assert len(daemon.children) == 1
     assert await daemon.stops() == 0
