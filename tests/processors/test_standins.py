@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,7 +103,7 @@ def _away(database: str, s3: str) -> bool:
         return False
     try:
         urllib.request.urlopen(s3, timeout=2).close()
-    except urllib.error.URLError:
+    except OSError:
         return True
     return False
 
