@@ -26,6 +26,8 @@ ATTEMPTS = 3
 # Above what one letter may take, so that the reason is the mail server's.
 TIMEOUT = timedelta(seconds=150)
 assert timedelta(seconds=DELIVERY_S_MAX) < TIMEOUT
+TENANT_HEADER = "tenant"
+"""The job's header that names the agency in whose brand the mail goes out."""
 _NAMED_MAX = 10
 
 SENT = counter(

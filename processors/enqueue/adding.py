@@ -43,12 +43,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     priority: int | None = None
     delay: Delay | None = None
     id: str | None = None
+    headers: Mapping[str, str] | None = None
+    """What its handler finds in `job.headers`."""
 
 
 class _Options(TypedDict):
     priority: int | None
     delay: str | timedelta | None
     id: str | None
+    headers: Mapping[str, str] | None
 
 
 def create_queue(name: QueueName | str) -> Queue:
@@ -105,7 +108,12 @@ def payload_of(whole: P | Table | None, fields: Table) -> P | Table:
 
 
 def _options(job: Job) -> _Options:
-    return {"priority": job.priority, "delay": _duration(job.delay), "id": job.id}
+    return {
+        "priority": job.priority,
+        "delay": _duration(job.delay),
+        "id": job.id,
+        "headers": job.headers,
+    }
 
 
 def _many(jobs: Sequence[Job]) -> list[NewJob]:

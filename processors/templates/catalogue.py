@@ -39,18 +39,34 @@ class Welcome(TemplateData, frozen=True):
 
 
 class PasswordReset(TemplateData, frozen=True):
-    """The link by which a user chooses a new password."""
+    """The link by which a user chooses a new password, whole or by its token."""
 
-    reset_url: Link
+    PATHS = MappingProxyType({"reset_url": "/reset-password?token={reset_token}"})
+
     expires_in: Span
+    reset_url: Link | None = None
+    reset_token: Code | None = None
     user_name: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_either(resetUrl=self.reset_url, resetToken=self.reset_token)
 
 
 class Verification(TemplateData, frozen=True):
-    """The link by which a user shows that an address is theirs."""
+    """The link by which a user shows that an address is theirs, whole or by its token."""
 
-    verification_url: Link
+    PATHS = MappingProxyType({"verification_url": "/verify-email?token={verification_token}"})
+
+    verification_url: Link | None = None
+    verification_token: Code | None = None
     user_name: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_either(
+            verificationUrl=self.verification_url, verificationToken=self.verification_token
+        )
 
 
 class InvoiceItem(TemplateData, frozen=True):
@@ -223,6 +239,11 @@ def _renamed(data: Mapping[str, object], aliases: Mapping[str, str]) -> Mapping[
     if both:
         raise MailRefused(f"data.{both[0]}", f"is {aliases[both[0]]} by another name; give one")
     return {aliases.get(name, name): value for name, value in data.items()}
+
+
+def _check_either(**links: str | None) -> None:
+    if sum(link is not None for link in links.values()) != 1:
+        raise MailRefused("data", f"give either {' or '.join(links)}")
 
 
 def _check_days(days: int, field: str) -> None:

@@ -4,7 +4,6 @@ A field says it by its type (`due_date: Day`); one of plain `str` is a line of t
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -23,8 +22,9 @@ from processors.templates.links import link_host
 
 TEXT_CHARS_MAX: Final = 2_000
 PROSE_CHARS_MAX: Final = 20_000
-_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_LINE_ENDS = "\r\n\t"
+# Controls, lone surrogates, line and paragraph separators.
+_REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+_REFUSED_IN_PROSE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _CODE = re.compile(r"[ -~]{1,512}")
 # `1.550` is none: it may be meant as a thousand and more. It is shown as it came.
 _PLAIN_AMOUNT = re.compile(r"-?[0-9]{1,10}(?:\.[0-9]{1,2})?")
@@ -86,7 +86,9 @@ class TemplateData(
     """
 
     PATHS: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Links that may be absent -> the path below APP_URL that stands in for them."""
+    """Links that may be absent -> the path below APP_URL that stands in for them; other fields by
+    their Python names in braces.
+    """
     ALIASES: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """What the Node application calls a variable -> its name here."""
 
@@ -126,21 +128,23 @@ def _check(text: str, kind: Kind, field: str) -> None:
         if _CODE.fullmatch(text) is None or not text.strip():
             raise MailRefused(field, "is no code: printable ASCII, 512 characters at most")
     elif kind in (Kind.PROSE, Kind.ARTICLE):
-        _check_text(text, field, chars_max=PROSE_CHARS_MAX, besides=_LINE_ENDS)
+        _check_text(text, field, chars_max=PROSE_CHARS_MAX, refused=_REFUSED_IN_PROSE)
     else:
         _check_text(text, field, chars_max=TEXT_CHARS_MAX)
 
 
-def _check_text(text: str, field: str, *, chars_max: int, besides: str = "") -> None:
+def _check_text(
+    text: str, field: str, *, chars_max: int, refused: re.Pattern[str] = _REFUSED
+) -> None:
     if not text.strip():
         raise MailRefused(field, "is blank")
     if len(text) > chars_max:
         raise MailRefused(field, f"{len(text)} characters, at most {chars_max} are allowed")
-    for position, char in enumerate(text):
-        if unicodedata.category(char) in _REFUSED_CATEGORIES and char not in besides:
-            raise MailRefused(
-                field, f"U+{ord(char):04X} at character {position} cannot be in a mail; remove it"
-            )
+    if found := refused.search(text):
+        raise MailRefused(
+            field,
+            f"U+{ord(found[0]):04X} at character {found.start()} cannot be in a mail; remove it",
+        )
 
 
 def amount(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -60,7 +61,7 @@ def shown(
     for field in msgspec.structs.fields(data):
         value = getattr(data, field.name)
         if value is None and field.name in data.PATHS:
-            value = f"{app_url}{data.PATHS[field.name]}"
+            value = f"{app_url}{_path(data, data.PATHS[field.name])}"
         if isinstance(value, list):
             value = [shown(one, app_url=app_url, link_hosts=link_hosts) for one in value]
         elif isinstance(value, str | int) and not isinstance(value, bool):
@@ -76,6 +77,11 @@ def unlinked(text: str) -> str:
     "You won, see evil.example" as a name would be their mail with our sender.
     """
     return _LINKED_BY_READERS.sub(_ZERO_WIDTH_SPACE, text)
+
+
+def _path(data: TemplateData, path: str) -> str:
+    values = msgspec.structs.asdict(data)
+    return path.format_map({name: quote(str(value), safe="") for name, value in values.items()})
 
 
 def _shown(value: str | int, kind: Kind, field: str, link_hosts: frozenset[str] | None) -> object:
