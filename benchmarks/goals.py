@@ -65,6 +65,10 @@ GOALS: Final = (
     Goal(name="waiting job", quantity="memory", of=Of.VALUE, most=250.0),
     Goal(name="idle, 1 queue", quantity="commands", of=Of.VALUE, most=10.0),
     Goal(name="idle, 9 queues", quantity="commands", of=Of.VALUE, most=10.0),
+    Goal(name="admin stats", quantity="p99", of=Of.VALUE, most=50.0),
+    Goal(name="admin queues", quantity="p99", of=Of.VALUE, most=50.0),
+    Goal(name="admin page", quantity="p99", of=Of.VALUE, most=50.0),
+    Goal(name="admin metrics", quantity="p99", of=Of.VALUE, most=50.0),
 )
 """What streamq is to reach, with all of its rules on."""
 

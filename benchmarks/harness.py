@@ -41,15 +41,21 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """From the last worker's registration to the first of its commands that counts."""
     starts: int
     """Starts of a command in one round."""
+    browsed: int
+    """Jobs that wait while the admin is asked; filled once, not in rounds."""
+    requests: int
+    """To each of its routes."""
+    scrapes: int
+    """Of its metrics, a second apart."""
 
 
 FULL: Final = Pace(
     rounds=5, drained=30_000, added=30_000, added_singly=3_000, latencies=300, delayed=200,
-    weighed=50_000, idle_s=120.0, starts=5,
+    weighed=50_000, idle_s=120.0, starts=5, browsed=1_000_000, requests=200, scrapes=10,
 )  # fmt: skip
 QUICK: Final = Pace(
     rounds=3, drained=6_000, added=6_000, added_singly=500, latencies=60, delayed=50,
-    weighed=50_000, idle_s=20.0, starts=2,
+    weighed=50_000, idle_s=20.0, starts=2, browsed=100_000, requests=100, scrapes=3,
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from tests.support.waiting import soon
 
 TINY = msgspec.structs.replace(
     QUICK, rounds=1, drained=120, added=200, added_singly=100, latencies=5, delayed=5,
-    weighed=2_000, idle_s=0.5, settle_s=0.0, starts=1,
+    weighed=2_000, idle_s=0.5, settle_s=0.0, starts=1, browsed=200, requests=3, scrapes=1,
 )  # fmt: skip
 
 
@@ -254,6 +254,7 @@ async def test_every_goal_has_its_figure(ground: Ground) -> None:
         *await latency.measure(ground),
         *await memory.measure(ground),
         *await __main__.KINDS["idle"](ground),
+        *await __main__.KINDS["admin"](ground),
     ]
 
     assert [judgement.goal for judgement in judged(measured)] == list(GOALS)
