@@ -4,6 +4,7 @@ A handler is there because it is imported here: one line each. So are the schedu
 """
 
 from processors.back_up_database import back_up_database
+from processors.export_data import export_data
 from processors.imobibase import app
 from processors.remind_payments import remind_payments, tell_of_end
 from processors.schedules import SCHEDULES
@@ -13,6 +14,7 @@ __all__ = [
     "SCHEDULES",
     "app",
     "back_up_database",
+    "export_data",
     "remind_payments",
     "send_email",
     "tell_of_end",
