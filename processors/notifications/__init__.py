@@ -1,0 +1,1 @@
+"""Notifications: rows that a user finds, the live channel of open browsers, and web push."""
