@@ -7,6 +7,7 @@ from processors.back_up_database import back_up_database
 from processors.export_data import export_data
 from processors.imobibase import app
 from processors.remind_payments import remind_payments, tell_of_end
+from processors.render_invoice import render_invoice
 from processors.schedules import SCHEDULES
 from processors.send_email import send_email
 
@@ -16,6 +17,7 @@ __all__ = [
     "back_up_database",
     "export_data",
     "remind_payments",
+    "render_invoice",
     "send_email",
     "tell_of_end",
 ]

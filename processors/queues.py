@@ -20,6 +20,14 @@ from processors.enqueue.email import (
     queue_welcome_email,
     queue_welcome_email_sync,
 )
+from processors.enqueue.invoice import (
+    queue_batch_invoices,
+    queue_batch_invoices_sync,
+    queue_contract_invoice,
+    queue_contract_invoice_sync,
+    queue_invoice,
+    queue_invoice_sync,
+)
 from processors.enqueue.reminder import (
     queue_batch_payment_reminders,
     queue_batch_payment_reminders_sync,
@@ -54,27 +62,37 @@ from processors.enqueue.schedules import (
 )
 from processors.imobibase import QueueName
 from processors.remind_payments import RemindPayment
+from processors.render_invoice import RenderInvoice
 from processors.send_email import SendEmail
 
 EmailJobData = SendEmail
+InvoiceJobData = RenderInvoice
 PaymentReminderJobData = RemindPayment
 
 __all__ = [
     "WELCOME_SUBJECT",
     "EmailJobData",
+    "InvoiceJobData",
     "PaymentReminderJobData",
     "QueueName",
     "RemindPayment",
+    "RenderInvoice",
     "SendEmail",
     "create_queue",
+    "queue_batch_invoices",
+    "queue_batch_invoices_sync",
     "queue_batch_payment_reminders",
     "queue_batch_payment_reminders_sync",
     "queue_bulk_email",
     "queue_bulk_email_sync",
+    "queue_contract_invoice",
+    "queue_contract_invoice_sync",
     "queue_email",
     "queue_email_sync",
     "queue_final_notice",
     "queue_final_notice_sync",
+    "queue_invoice",
+    "queue_invoice_sync",
     "queue_overdue_payment_reminder",
     "queue_overdue_payment_reminder_sync",
     "queue_password_reset_email",

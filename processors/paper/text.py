@@ -1,0 +1,18 @@
+"""Text of the database on its way to paper and into mails: one line that everybody can show."""
+
+import unicodedata
+from typing import Final
+
+TEXT_CHARS_MAX: Final = 2_000
+"""A longer text is cut, and says so by an ellipsis."""
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+
+
+def clean(text: str) -> str:
+    """Without what has no look: controls, half surrogates, marks of direction; one line, cut."""
+    shown = "".join(
+        " " if c.isspace() and c != "\u00a0" else c
+        for c in text[: TEXT_CHARS_MAX + 1]
+        if c.isspace() or unicodedata.category(c) not in _HIDDEN
+    )
+    return f"{shown[: TEXT_CHARS_MAX - 1]}…" if len(shown) > TEXT_CHARS_MAX else shown
