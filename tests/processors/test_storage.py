@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from processors.standins.s3 import S3Server
 from processors.storage import (
     InvalidStorage,
     ObjectMissing,
@@ -19,6 +20,7 @@ from processors.storage import (
     StoragePlace,
     StorageUnavailable,
 )
+from processors.storage.__main__ import main as make_buckets
 from processors.storage.bucket import disposition
 from processors.storage.upload import PART_BYTES
 from streamq import Fail
@@ -297,3 +299,18 @@ def test_a_place_that_cannot_be_names_its_variable(variable: str, place: dict[st
         StoragePlace(**({"backups": "back", "exports": "exports"} | place))
 
     assert caught.value.name == variable
+
+
+async def test_the_command_makes_the_buckets_that_are_missing(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, f"new.{value}" if name.endswith("_BUCKET") else value)
+
+    for _ in range(2):
+        assert await asyncio.to_thread(make_buckets) == 0
+    assert "new.imobibase-exports are there" in capsys.readouterr().out
+
+    monkeypatch.setenv("S3_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr("processors.storage.client.ATTEMPTS", 1)
+    assert await asyncio.to_thread(make_buckets) == 1
