@@ -15,6 +15,7 @@ from processors.database.url import (
     InvalidDatabaseUrl,
     parse_database_url,
 )
+from processors.notifications.vapid import InvalidVapid, Vapid, parse_vapid
 from processors.storage.place import REGION, InvalidStorage, StoragePlace
 from processors.templates.links import link_host
 from streamq.errors import ConfigError, InvalidSetting
@@ -86,6 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """None: jobs that need it fail and say so; never in production."""
     private_hosts: frozenset[str]
     """`host:port` that may be called by HTTP though they are not public: the operator's word."""
+    vapid: Vapid | None
+    """Our key for web push; None: notifications reach open browsers only."""
 
 
 def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -98,7 +101,8 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
     MAIL_ATTACHMENTS_DIR, MAIL_LINK_HOSTS (names after commas), DATABASE_URL (or DATABASE_URL_FILE),
     POSTGRES_PROGRAMS_DIR (the folder of pg_dump and pg_restore),
     BACKUP_BUCKET, EXPORT_BUCKET, S3_ENDPOINT_URL, AWS_REGION, HTTP_PRIVATE_HOSTS (`host:port`
-    after commas). Raises UnsetInProduction, InvalidSetting.
+    after commas), VAPID_PRIVATE_KEY (or VAPID_PRIVATE_KEY_FILE) and VAPID_SUBJECT (FROM_EMAIL
+    unless given). Raises UnsetInProduction, InvalidSetting.
     """
     given = {
         "APP_URL": environ.get("APP_URL", ""),
@@ -126,6 +130,7 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
         postgres_programs=_folder("POSTGRES_PROGRAMS_DIR", programs) if programs else None,
         storage=_storage(environ),
         private_hosts=_private_hosts(environ.get("HTTP_PRIVATE_HOSTS", "")),
+        vapid=_vapid(environ, given["FROM_EMAIL"] or _DEV_SENDER),
     )
 
 
@@ -204,6 +209,17 @@ def _storage(environ: Mapping[str, str]) -> StoragePlace | None:
     except InvalidStorage as error:
         value = _HIDDEN if error.name == names[2] else environ.get(error.name, "")
         raise InvalidSetting(error.name, value, ORIGIN, error.why) from None
+
+
+def _vapid(environ: Mapping[str, str], sender: str) -> Vapid | None:
+    key = _secret(environ, "VAPID_PRIVATE_KEY")
+    if not key:
+        return None
+    subject = environ.get("VAPID_SUBJECT") or f"mailto:{_sender(sender).address}"
+    try:
+        return parse_vapid(key, subject)
+    except InvalidVapid as error:
+        raise InvalidSetting("VAPID_PRIVATE_KEY", _HIDDEN, ORIGIN, str(error)) from None
 
 
 def _private_hosts(said: str) -> frozenset[str]:
