@@ -4,6 +4,7 @@ A handler is there because it is imported here: one line each. So are the schedu
 """
 
 from processors.back_up_database import back_up_database
+from processors.clean_up import clean_up
 from processors.export_data import export_data
 from processors.imobibase import app
 from processors.remind_payments import remind_payments, tell_of_end
@@ -15,6 +16,7 @@ __all__ = [
     "SCHEDULES",
     "app",
     "back_up_database",
+    "clean_up",
     "export_data",
     "remind_payments",
     "render_invoice",
