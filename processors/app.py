@@ -7,6 +7,7 @@ from processors.back_up_database import back_up_database
 from processors.clean_up import clean_up
 from processors.export_data import export_data
 from processors.imobibase import app
+from processors.notify import notify
 from processors.remind_payments import remind_payments, tell_of_end
 from processors.render_invoice import render_invoice
 from processors.schedules import SCHEDULES
@@ -18,6 +19,7 @@ __all__ = [
     "back_up_database",
     "clean_up",
     "export_data",
+    "notify",
     "remind_payments",
     "render_invoice",
     "send_email",

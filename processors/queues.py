@@ -28,6 +28,7 @@ from processors.enqueue.invoice import (
     queue_invoice,
     queue_invoice_sync,
 )
+from processors.enqueue.notification import queue_notification, queue_notification_sync
 from processors.enqueue.reminder import (
     queue_batch_payment_reminders,
     queue_batch_payment_reminders_sync,
@@ -61,11 +62,13 @@ from processors.enqueue.schedules import (
     run_weekly_reports_sync,
 )
 from processors.imobibase import QueueName
+from processors.notify import Notify
 from processors.remind_payments import RemindPayment
 from processors.render_invoice import RenderInvoice
 from processors.send_email import SendEmail
 
 EmailJobData = SendEmail
+NotificationJobData = Notify
 InvoiceJobData = RenderInvoice
 PaymentReminderJobData = RemindPayment
 
@@ -73,6 +76,8 @@ __all__ = [
     "WELCOME_SUBJECT",
     "EmailJobData",
     "InvoiceJobData",
+    "NotificationJobData",
+    "Notify",
     "PaymentReminderJobData",
     "QueueName",
     "RemindPayment",
@@ -93,6 +98,8 @@ __all__ = [
     "queue_final_notice_sync",
     "queue_invoice",
     "queue_invoice_sync",
+    "queue_notification",
+    "queue_notification_sync",
     "queue_overdue_payment_reminder",
     "queue_overdue_payment_reminder_sync",
     "queue_password_reset_email",
