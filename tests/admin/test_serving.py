@@ -13,7 +13,8 @@ import pytest
 
 from admin import serving, wire
 from admin.app import HEAD_BYTES_MAX, create_app
-from admin.policy import Role
+from admin.call import Call
+from admin.policy import Method, Role, Row
 from admin.serving import CannotListen, address_of, is_loopback, listen
 from admin.settings import Settings
 from streamq import App
@@ -173,27 +174,29 @@ def test_an_odd_target_opens_nothing_to_a_stranger(served: Running, request_line
 def test_a_request_on_its_way_is_answered_before_the_server_ends(
     server: EmbeddedServer, prefix: str
 ) -> None:
+    leaving = threading.Event()
+
+    async def slow(call: Call) -> dict[str, bool]:
+        return {"ended": await asyncio.to_thread(leaving.wait, LIMIT_S)}
+
+    row = Row(method=Method.GET, path="/slow", handler=slow, needs=Role.VIEWER, does="wait")
     app = App("office", settings=EngineSettings(), redis=server.url, prefix=prefix)
-    asyncio.run(_failed(app))
     answers: list[httpx2.Response] = []
-    with running(create_app(app, Settings(), access=ConfiguredTokens())) as served:
+    admin = create_app(app, Settings(), access=ConfiguredTokens(), rows=[row])
+    with running(admin) as served:
 
         def ask() -> None:
-            url, header = f"{served.url}{API}/retry-all/email", bearer(Role.ADMIN)
-            answers.append(httpx2.post(url, json={"rate": 2}, headers=header, timeout=LIMIT_S))
+            header = bearer(Role.ADMIN)
+            answers.append(httpx2.get(f"{served.url}/slow", headers=header, timeout=LIMIT_S))
 
         asking = threading.Thread(target=ask)
         asking.start()
         until(lambda: bool(served.server.server_state.tasks), "it is on its way")
         served.server.should_exit = True
+        leaving.set()
         asking.join(LIMIT_S)
 
-    assert [answer.json()["count"] for answer in answers] == [3]
-
-
-async def _failed(app: App) -> None:
-    await Office(app).fail(3)
-    await app.close()
+    assert [answer.json() for answer in answers] == [{"ended": True}]
 
 
 def test_a_port_that_is_taken_is_said() -> None:
