@@ -113,6 +113,8 @@ async def _exported(request: Request, export: Export, shared: Shared, job: Conte
             "generatedAt": request.completed_at.isoformat(),
         },
         job_id=f"export:{request.id}:email",
+        name="send-export",
+        tenant=owner.tenant_id,
     )
     return DataExported(request.id, request.key, request.size, request.expires_at)
 
