@@ -6,7 +6,11 @@ to 10. Data is checked where it is added, in the caller's stack: InvalidPayload 
 A payload's `...JobData` is its name in the Node application.
 """
 
+from processors.back_up_database import BackUpDatabase
+from processors.clean_up import CleanUp
 from processors.enqueue.adding import create_queue
+from processors.enqueue.backup import queue_backup, queue_backup_sync
+from processors.enqueue.cleanup import queue_cleanup, queue_cleanup_sync
 from processors.enqueue.email import (
     WELCOME_SUBJECT,
     queue_bulk_email,
@@ -20,6 +24,7 @@ from processors.enqueue.email import (
     queue_welcome_email,
     queue_welcome_email_sync,
 )
+from processors.enqueue.export import queue_export, queue_export_sync
 from processors.enqueue.invoice import (
     queue_batch_invoices,
     queue_batch_invoices_sync,
@@ -61,20 +66,30 @@ from processors.enqueue.schedules import (
     run_weekly_reports,
     run_weekly_reports_sync,
 )
+from processors.export_data import ExportData
 from processors.imobibase import QueueName
 from processors.notify import Notify
 from processors.remind_payments import RemindPayment
 from processors.render_invoice import RenderInvoice
 from processors.send_email import SendEmail
 
+BackupJobData = BackUpDatabase
+CleanupJobData = CleanUp
 EmailJobData = SendEmail
-NotificationJobData = Notify
+ExportJobData = ExportData
 InvoiceJobData = RenderInvoice
+NotificationJobData = Notify
 PaymentReminderJobData = RemindPayment
 
 __all__ = [
     "WELCOME_SUBJECT",
+    "BackUpDatabase",
+    "BackupJobData",
+    "CleanUp",
+    "CleanupJobData",
     "EmailJobData",
+    "ExportData",
+    "ExportJobData",
     "InvoiceJobData",
     "NotificationJobData",
     "Notify",
@@ -84,16 +99,22 @@ __all__ = [
     "RenderInvoice",
     "SendEmail",
     "create_queue",
+    "queue_backup",
+    "queue_backup_sync",
     "queue_batch_invoices",
     "queue_batch_invoices_sync",
     "queue_batch_payment_reminders",
     "queue_batch_payment_reminders_sync",
     "queue_bulk_email",
     "queue_bulk_email_sync",
+    "queue_cleanup",
+    "queue_cleanup_sync",
     "queue_contract_invoice",
     "queue_contract_invoice_sync",
     "queue_email",
     "queue_email_sync",
+    "queue_export",
+    "queue_export_sync",
     "queue_final_notice",
     "queue_final_notice_sync",
     "queue_invoice",
