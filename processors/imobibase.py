@@ -14,8 +14,11 @@ from processors.clients.delivery import Transport
 from processors.clients.http import Http
 from processors.clients.ledger import Ledger
 from processors.clients.outbox import OutboxTransport
+from processors.clients.sendgrid import SendgridTransport
 from processors.clients.smtp import SmtpTransport
 from processors.database import Database
+from processors.mails.agency import Agencies
+from processors.mails.record import Record
 from processors.settings import Settings, load_settings
 from processors.storage import Storage
 from processors.templates.brand import Branding
@@ -65,7 +68,9 @@ class Shared(msgspec.Struct, frozen=True):
     settings: Settings
     site: Site
     transport: Transport
-    ledger: Ledger
+    agencies: Agencies
+    record: Record
+    """Who has had which mail."""
     database: Database
     storage: Storage
     http: Http
@@ -80,34 +85,41 @@ def shared_of(job: Context) -> Shared:
 async def lifespan(started: App) -> AsyncIterator[Shared]:
     """Opened once by each worker process. Raises ConfigError for settings it cannot work with."""
     settings = load_settings(production=started.settings.env is Env.PRODUCTION)
-    transport = open_transport(settings)
+    http = Http(settings.private_hosts)
+    transport = open_transport(settings, http)
     database = Database(settings.database)
     storage = Storage(settings.storage)
-    http = Http(settings.private_hosts)
+    site = Site(
+        app_url=settings.app_url,
+        branding=Branding(website=settings.app_url),
+        link_hosts=settings.link_hosts,
+    )
+    kept = None if settings.database is None else database
     await database.open()
     try:
         yield Shared(
             settings=settings,
-            site=Site(
-                app_url=settings.app_url,
-                branding=Branding(website=settings.app_url),
-                link_hosts=settings.link_hosts,
-            ),
+            site=site,
             transport=transport,
-            ledger=Ledger(started.redis),
+            agencies=Agencies(kept, site),
+            record=Record(Ledger(started.redis), kept),
             database=database,
             storage=storage,
             http=http,
         )
     finally:
-        await http.aclose()
         await storage.aclose()
         await database.aclose()
         await transport.aclose()
+        await http.aclose()
 
 
-def open_transport(settings: Settings) -> Transport:
-    """A mail server if there is one, else (never in production, see settings) a folder."""
+def open_transport(settings: Settings, http: Http) -> Transport:
+    """SendGrid if there is a key, a mail server if there is one, else (never in production, see
+    settings) a folder.
+    """
+    if settings.sendgrid is not None:
+        return SendgridTransport(http, settings.sendgrid)
     if settings.smtp is None:
         return OutboxTransport(settings.outbox)
     return SmtpTransport(settings.smtp)

@@ -10,16 +10,26 @@ import msgspec
 from msgspec import Meta
 
 from processors.clients.attachments import Attachment, check_attachments, load_attachments
-from processors.clients.delivery import Delivery, DeliveryDeferred, DeliveryRefused, Letter
+from processors.clients.delivery import (
+    Delivery,
+    DeliveryDeferred,
+    DeliveryError,
+    DeliveryRefused,
+    Draft,
+    Letter,
+)
 from processors.clients.mailbox import Mailbox, MailRefused, parse_mailbox
-from processors.clients.message import RECIPIENTS_MAX, Draft, check_subject, compose
+from processors.clients.message import RECIPIENTS_MAX, check_subject, compose, message_id
 from processors.clients.smtp import DELIVERY_S_MAX
 from processors.days import TIME_ZONE
 from processors.imobibase import QueueName, Shared, app, shared_of
-from processors.templates.catalogue import template_data
+from processors.mails.agency import Agency
+from processors.mails.files import fetch_objects
+from processors.mails.record import Mail, Standing
+from processors.saying import say
+from processors.templates.catalogue import NEWSLETTER, Newsletter, template_data
 from processors.templates.render import render
-from streamq import Context, Fail, Payload
-from streamq.errors import StreamqError
+from streamq import Context, Fail, Payload, Retry
 from streamq.metrics import counter
 
 ATTEMPTS = 3
@@ -83,11 +93,13 @@ class SendEmail(Payload):
         return None if self.from_ is None else parse_mailbox(self.from_, "from")
 
 
-class EmailSent(msgspec.Struct, frozen=True, rename="camel"):
+class EmailSent(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """What a finished job says of its mail."""
 
     message_id: str
     recipients: int
+    suppressed: int = 0
+    """Of them, how many were not mailed: see `email_suppressions`."""
 
 
 @app.job(QueueName.EMAIL, name="*", attempts=ATTEMPTS, timeout=TIMEOUT)
@@ -99,71 +111,97 @@ async def send_email(data: SendEmail, job: Context) -> EmailSent:
     good fails the job too, once the others are served: of a job that completed nobody would know.
     """
     shared = shared_of(job)
-    recipients = tuple(mailbox.address for mailbox in data.recipients())
-    _say(job, "email.sending", f"Sending email to {_named(recipients)}")
+    addresses = tuple(mailbox.address for mailbox in data.recipients())
+    say(log, job, "email.sending", f"Sending email to {_named(addresses)}")
     await job.progress(0.1)
-    served = await shared.ledger.served(job.idempotency_key)
-    letter = await asyncio.to_thread(_letter, data, job, shared, served)
-    await job.progress(0.5)
-    if letter.recipients:
-        delivery = await _delivered(shared, letter)
-        # Shielded: a time-out or a stop that came just now must not take the memory of it away.
-        await asyncio.shield(_remember(shared, job, served, delivery))
-        job.log(f"{letter.message_id} for {_named(delivery.delivered)}: {delivery.note}")
-        if count := len(delivery.delivered):
-            await SENT.inc(count, template=data.template, provider=shared.transport.provider)
-        _raise_for_the_rest(delivery, len(recipients))
+    agency = await shared.agencies.of(job.headers.get(TENANT_HEADER), addresses)
+    sender = data.sender() or agency.sender(shared.settings.sender)
+    mail = Mail(
+        job_id=job.id,
+        key=job.idempotency_key,
+        tenant=agency.tenant,
+        template=data.template,
+        provider=shared.transport.provider,
+        message_id=message_id(job.idempotency_key, sender.domain),
+        is_newsletter=data.template == NEWSLETTER,
+    )
+    standing = await shared.record.standing(mail, addresses)
+    draft = await _draft(data, shared, agency, sender, standing)
+    if draft is not None:
+        letter = await _letter(draft, job, standing)
+        await job.progress(0.5)
+        if letter.recipients:
+            await _deliver(letter, mail, standing, job)
     await job.progress(1.0)
-    _say(job, "email.sent", f"Email sent successfully to: {_named(recipients)}")
-    return EmailSent(message_id=letter.message_id, recipients=len(recipients))
+    _say_sent(job, [one for one in addresses if one not in standing.suppressed], standing)
+    return EmailSent(mail.message_id, len(addresses), suppressed=len(standing.suppressed))
 
 
-def _letter(data: SendEmail, job: Context, shared: Shared, served: frozenset[str]) -> Letter:
-    """The mail, for those who have not had it. Blocking: it reads files and encodes them."""
-    now = datetime.now(TIME_ZONE)
-    recipients = data.recipients()
+async def _draft(
+    data: SendEmail, shared: Shared, agency: Agency, sender: Mailbox, standing: Standing
+) -> Draft | None:
+    """The mail to all who may have it, in the agency's brand; None if nobody may."""
+    recipients = tuple(one for one in data.recipients() if one.address not in standing.suppressed)
+    if not recipients:
+        return None
     try:
+        objects = await fetch_objects(data.attachments, shared.storage, agency.tenant)
+        filled = template_data(data.template, data.data)
         bodies = render(
-            template_data(data.template, data.data),
+            filled,
             subject=data.subject,
-            site=shared.site,
-            year=now.year,
+            site=msgspec.structs.replace(shared.site, branding=agency.branding),
+            year=datetime.now(TIME_ZONE).year,
         )
-        return compose(
-            Draft(
-                sender=data.sender() or shared.settings.sender,
-                recipients=recipients,
-                subject=data.subject,
-                text=bodies.text,
-                html=bodies.html,
-                files=load_attachments(data.attachments, shared.settings.attachments),
+        return Draft(
+            sender=sender,
+            recipients=recipients,
+            subject=data.subject,
+            text=bodies.text,
+            html=bodies.html,
+            files=await asyncio.to_thread(
+                load_attachments, data.attachments, shared.settings.attachments, objects
             ),
-            job_id=job.id,
-            idempotency_key=job.idempotency_key,
-            at=now,
-            to=[one.address for one in recipients if one.address not in served],
+            reply_to=agency.reply_to if data.from_ is None else None,
+            unsubscribe=filled.unsubscribe_url if isinstance(filled, Newsletter) else None,
         )
     except MailRefused as error:
         raise Fail(str(error)) from error
 
 
-async def _delivered(shared: Shared, letter: Letter) -> Delivery:
+async def _letter(draft: Draft, job: Context, standing: Standing) -> Letter:
+    """For those who have not had it. In a thread: attachments take their time to encode."""
     try:
-        return await shared.transport.deliver(letter)
-    except DeliveryRefused as error:
+        return await asyncio.to_thread(
+            compose,
+            draft,
+            job_id=job.id,
+            idempotency_key=job.idempotency_key,
+            at=datetime.now(TIME_ZONE),
+            to=[one.address for one in draft.recipients if one.address not in standing.served],
+        )
+    except MailRefused as error:
         raise Fail(str(error)) from error
 
 
-async def _remember(
-    shared: Shared, job: Context, served: frozenset[str], delivery: Delivery
-) -> None:
-    if not delivery.delivered:
-        return
+async def _deliver(letter: Letter, mail: Mail, standing: Standing, job: Context) -> None:
+    """Hands the letter over and remembers what became of it. Raises for whoever has not got it."""
+    shared = shared_of(job)
     try:
-        await shared.ledger.add(job.idempotency_key, served, delivery.delivered)
-    except StreamqError as error:
-        # The mail is out. To fail for this would send it again to all of them.
-        job.log(f"who has the mail could not be remembered: {error}")
+        delivery = await shared.transport.deliver(letter)
+    except DeliveryError as error:
+        await asyncio.shield(shared.record.keep_trouble(mail, letter.recipients, error, job))
+        if isinstance(error, DeliveryRefused):
+            raise Fail(str(error)) from error
+        if isinstance(error, DeliveryDeferred) and error.after is not None:
+            raise Retry(error.after, str(error)) from error
+        raise
+    # Shielded: a time-out or a stop that came just now must not take the memory of it away.
+    await asyncio.shield(shared.record.keep(mail, standing.served, delivery, job))
+    job.log(f"{letter.message_id} for {_named(delivery.delivered)}: {delivery.note}")
+    if count := len(delivery.delivered):
+        await SENT.inc(count, template=mail.template, provider=mail.provider)
+    _raise_for_the_rest(delivery, len(letter.draft.recipients))
 
 
 def _raise_for_the_rest(delivery: Delivery, total: int) -> None:
@@ -180,21 +218,17 @@ def _raise_for_the_rest(delivery: Delivery, total: int) -> None:
     raise Fail(f"{len(rest)} of {total} recipients were refused for good: {told}")
 
 
+def _say_sent(job: Context, mailed: Sequence[str], standing: Standing) -> None:
+    if standing.suppressed:
+        told = (f"{who} ({why})" for who, why in list(standing.suppressed.items())[:_NAMED_MAX])
+        job.log(f"not mailed, see email_suppressions: {', '.join(told)}")
+    if mailed:
+        say(log, job, "email.sent", f"Email sent successfully to: {_named(mailed)}")
+    else:
+        say(log, job, "email.suppressed", "No email sent: all its recipients are suppressed")
+
+
 def _named(addresses: Sequence[str]) -> str:
     shown = ", ".join(addresses[:_NAMED_MAX])
     more = len(addresses) - _NAMED_MAX
     return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _say(job: Context, event: str, text: str) -> None:
-    log.info(
-        text,
-        extra={
-            "event": event,
-            "queue": job.queue,
-            "job": job.name,
-            "job_id": job.id,
-            "attempt": job.attempt,
-            "attempts": job.attempts,
-        },
-    )

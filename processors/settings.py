@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from processors.clients.mailbox import Mailbox, MailRefused, parse_mailbox
+from processors.clients.sendgrid import API_URL, SendgridAccount
 from processors.clients.smtp_url import InvalidSmtpUrl, SmtpServer, parse_smtp_url
 from processors.database.url import (
     EXAMPLE,
@@ -23,6 +24,7 @@ from streamq.errors import ConfigError, InvalidSetting
 ORIGIN = "environment"
 _SECRET_FILE_CHARS_MAX = 8_192
 _HIDDEN = "(hidden)"
+_HEADER_WORD = re.compile(r"[\x21-\x7e]{1,512}")
 
 _DEV_APP_URL = "http://127.0.0.1:5000"
 _DEV_SENDER = "noreply@localhost"
@@ -74,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whom mails are from, unless their payload says otherwise."""
     smtp: SmtpServer | None
     """None: mails become files in `outbox`; never in production."""
+    sendgrid: SendgridAccount | None
+    """If set, mails go out by it and not by `smtp`."""
     outbox: Path
     attachments: Path | None
     """The only folder whose files may be attached by their path; None: no folder."""
@@ -97,7 +101,8 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
     `production` is the engine's word (`settings.env`), which a file may say as well as STREAMQ_ENV:
     a second reading of it could differ, and mails would become files where they are real.
 
-    APP_URL, FROM_EMAIL, SMTP_URL (or SMTP_URL_FILE, a file that holds it), MAIL_OUTBOX_DIR,
+    APP_URL, FROM_EMAIL, SMTP_URL (or SMTP_URL_FILE, a file that holds it), SENDGRID_API_KEY (or
+    SENDGRID_API_KEY_FILE; SMTP_URL is then not needed), SENDGRID_API_URL, MAIL_OUTBOX_DIR,
     MAIL_ATTACHMENTS_DIR, MAIL_LINK_HOSTS (names after commas), DATABASE_URL (or DATABASE_URL_FILE),
     POSTGRES_PROGRAMS_DIR (the folder of pg_dump and pg_restore),
     BACKUP_BUCKET, EXPORT_BUCKET, S3_ENDPOINT_URL, AWS_REGION, HTTP_PRIVATE_HOSTS (`host:port`
@@ -112,7 +117,12 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
         "BACKUP_BUCKET": environ.get("BACKUP_BUCKET", ""),
         "EXPORT_BUCKET": environ.get("EXPORT_BUCKET", ""),
     }
-    unset = tuple(name for name in _NEEDED_IN_PRODUCTION if not given[name])
+    sendgrid = _sendgrid(environ, production)
+    unset = tuple(
+        name
+        for name in _NEEDED_IN_PRODUCTION
+        if not given[name] and not (name == "SMTP_URL" and sendgrid)
+    )
     if production and unset:
         raise UnsetInProduction(unset)
     app_url = _app_url(given["APP_URL"] or _DEV_APP_URL)
@@ -123,6 +133,7 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
         app_url=app_url,
         sender=_sender(given["FROM_EMAIL"] or _DEV_SENDER),
         smtp=_smtp(given["SMTP_URL"]) if given["SMTP_URL"] else None,
+        sendgrid=sendgrid,
         outbox=Path(environ.get("MAIL_OUTBOX_DIR") or _OUTBOX),
         attachments=_folder("MAIL_ATTACHMENTS_DIR", attachments) if attachments else None,
         link_hosts=_link_hosts(environ.get("MAIL_LINK_HOSTS", ""), app_url, production),
@@ -184,6 +195,23 @@ def _smtp(url: str) -> SmtpServer:
         why = f"its cafile {server.cafile} is not a file"
         raise InvalidSetting("SMTP_URL", _HIDDEN, ORIGIN, why)
     return server
+
+
+def _sendgrid(environ: Mapping[str, str], production: bool) -> SendgridAccount | None:
+    key = _secret(environ, "SENDGRID_API_KEY")
+    if not key:
+        return None
+    if _HEADER_WORD.fullmatch(key) is None:
+        why = "it is no key: printable characters without blanks"
+        raise InvalidSetting("SENDGRID_API_KEY", _HIDDEN, ORIGIN, why)
+    url = (environ.get("SENDGRID_API_URL") or API_URL).rstrip("/")
+    try:
+        link_host(url, "SENDGRID_API_URL")
+    except MailRefused as error:
+        raise InvalidSetting("SENDGRID_API_URL", url, ORIGIN, error.reason) from None
+    if production and not url.startswith("https://"):
+        raise InvalidSetting("SENDGRID_API_URL", url, ORIGIN, "the key goes by https only")
+    return SendgridAccount(key, url)
 
 
 def _database(url: str) -> DatabaseServer:

@@ -1,5 +1,5 @@
-"""Files that go with a mail: given in the payload, or read from one folder that the operator
-allowed.
+"""Files that go with a mail: given in the payload, read from one folder that the operator allowed,
+or fetched from the bucket for exports.
 """
 
 import base64
@@ -7,9 +7,11 @@ import binascii
 import errno
 import mimetypes
 import os
+import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -22,7 +24,8 @@ PATH_CHARS_MAX = 1_024
 # Base64 makes 20 MiB of it; the large mailbox providers take 25 MB a message.
 ATTACHED_BYTES_MAX = 15 * 1024 * 1024
 
-_S3_SCHEME = "s3://"
+S3_SCHEME = "s3://"
+_S3_PATH = re.compile(r"s3://[a-z0-9.-]{3,63}/[A-Za-z0-9_][A-Za-z0-9_.:=@+/-]{0,511}")
 _BINARY = "application/octet-stream"
 # Types whose content in a payload is the text itself; of any other it must be base64.
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "image/svg+xml"})
@@ -39,7 +42,8 @@ class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     `content` is text for a file of text by its name (`.txt`, `.csv`, `.json`, `.html`, ...) and
     base64 for any other; `encoding` says it outright. `path` is relative to MAIL_ATTACHMENTS_DIR,
-    or absolute and below it.
+    or absolute and below it; or `s3://<bucket>/<key>`, an object of the agency's own in
+    EXPORT_BUCKET.
     """
 
     filename: str
@@ -74,10 +78,12 @@ def check_attachments(attachments: Sequence[Attachment]) -> None:
 
 
 def load_attachments(
-    attachments: Sequence[Attachment], folder: Path | None
+    attachments: Sequence[Attachment],
+    folder: Path | None,
+    objects: Mapping[str, bytes] = MappingProxyType({}),
 ) -> tuple[AttachedFile, ...]:
     """The files' bytes; blocking, so call it in a thread. `folder` is the one place that `path` may
-    name.
+    name; `objects` are those of `s3://` paths, fetched already.
 
     Raises MailRefused for what can never be attached (outside of the folder, a symbolic link,
     missing, too large) and OSError for trouble that may pass.
@@ -89,8 +95,10 @@ def load_attachments(
         field = f"attachments[{index}]"
         if attachment.content is not None:
             data = _content_bytes(attachment, attachment.content, f"{field}.content")
+        elif (path := attachment.path or "") in objects:
+            data = objects[path]
         else:
-            data = _read_below(folder, attachment.path or "", f"{field}.path", room_bytes)
+            data = _read_below(folder, path, f"{field}.path", room_bytes)
         room_bytes -= len(data)
         if room_bytes < 0:
             raise MailRefused(
@@ -108,14 +116,11 @@ def _check_filename(filename: str, field: str) -> None:
 
 
 def _check_path(path: str, field: str) -> None:
-    if path.startswith(_S3_SCHEME):
-        raise MailRefused(
-            field,
-            f"{path[:80]!r}: files in object stores cannot be attached yet;"
-            " give content, or a link in data",
-        )
     check_line(path, field, chars_max=PATH_CHARS_MAX)
-    if not path or "\\" in path or ".." in PurePosixPath(path).parts:
+    if path.startswith(S3_SCHEME):
+        if _S3_PATH.fullmatch(path) is None or ".." in path or "//" in path[len(S3_SCHEME) :]:
+            raise MailRefused(field, f"{path[:80]!r} is no object; write s3://<bucket>/<key>")
+    elif not path or "\\" in path or ".." in PurePosixPath(path).parts:
         raise MailRefused(field, f"{path!r} is no path below MAIL_ATTACHMENTS_DIR")
 
 

@@ -2,11 +2,30 @@
 them.
 """
 
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Protocol
 
 import msgspec
 
+from processors.clients.attachments import AttachedFile
+from processors.clients.mailbox import Mailbox
+
 REPLY_CHARS_MAX = 300
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mail says and to whom, before it is bytes."""
+
+    sender: Mailbox
+    recipients: tuple[Mailbox, ...]
+    subject: str
+    text: str
+    html: str
+    files: Sequence[AttachedFile] = ()
+    reply_to: Mailbox | None = None
+    unsubscribe: str | None = None
+    """A link for the mail reader's own button."""
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -19,6 +38,10 @@ class Letter(msgspec.Struct, frozen=True):
     sender: str
     recipients: tuple[str, ...]
     content: bytes
+    draft: Draft
+    """What `content` says, for services that want it in parts."""
+    extras: Mapping[str, str]
+    """The headers of `content` that are neither of an address, nor the subject or the date."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -47,8 +70,12 @@ class DeliveryError(Exception):
 
 class DeliveryDeferred(DeliveryError):
     """Not now: the server said 4xx, was not reached, or did not answer in time. A later attempt may
-    go through.
+    go through, not before `after` if the server asked for that.
     """
+
+    def __init__(self, reason: str, *, after: timedelta | None = None) -> None:
+        self.after = after
+        super().__init__(reason)
 
 
 class DeliveryUnknown(DeliveryDeferred):

@@ -40,7 +40,7 @@ BYTES_MAX: Final = 64 * 1024
 """Of an answer's body, unless the caller takes more."""
 HEADER_BYTES_MAX: Final = 16 * 1024
 BODY_BYTES_MAX: Final = 8 * 1024**2
-"""Of what we send."""
+"""Of what we send, unless the caller has more."""
 CONNECTIONS: Final = 20
 ADDRESSES_TRIED_MAX: Final = 2
 RETRY_AFTER_MAX: Final = timedelta(hours=1)
@@ -123,14 +123,15 @@ class Http:
         body: bytes = b"",
         headers: Mapping[str, str] = _NO_HEADERS,
         bytes_max: int = BYTES_MAX,
+        body_bytes_max: int = BODY_BYTES_MAX,
         total_limit_s: float = TOTAL_LIMIT_S,
     ) -> Answer:
         """One request, and its answer whatever its status.
 
         Raises Refused (that URL, that answer, never) and HttpUnavailable (not now).
         """
-        if len(body) > BODY_BYTES_MAX:
-            raise Refused(f"a body of {len(body)} bytes, at most {BODY_BYTES_MAX} are sent")
+        if len(body) > body_bytes_max:
+            raise Refused(f"a body of {len(body)} bytes, at most {body_bytes_max} are sent")
         target = target_of(url, self._private)
         try:
             async with asyncio.timeout(total_limit_s):

@@ -3,18 +3,16 @@ envelope.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from urllib.parse import quote
 
-import msgspec
-
-from processors.clients.attachments import AttachedFile
-from processors.clients.delivery import Letter
+from processors.clients.delivery import Draft, Letter
 from processors.clients.mailbox import (
-    Mailbox,
+    Header,
     MailRefused,
     address_header,
     check_line,
@@ -25,17 +23,7 @@ RECIPIENTS_MAX = 100  # what every mail server must take in one message (RFC 532
 SUBJECT_CHARS_MAX = 200
 _LINE_BYTES_MAX = 998  # RFC 5322, 2.1.1
 _MESSAGE_ID_HEX_CHARS = 40
-
-
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mail says and to whom, before it is bytes."""
-
-    sender: Mailbox
-    recipients: tuple[Mailbox, ...]
-    subject: str
-    text: str
-    html: str
-    files: Sequence[AttachedFile] = ()
+_URL_SIGNS = "%/:?#[]@!$&'()*+,;=~"
 
 
 def check_subject(subject: str) -> str:
@@ -75,15 +63,16 @@ def compose(
             "to", f"{len(addresses)} recipients, from 1 to {RECIPIENTS_MAX} are allowed"
         )
     identity = message_id(idempotency_key, draft.sender.domain)
+    extras = _extras(draft, identity)
     message = EmailMessage()
     for header in (
         address_header("From", (draft.sender,)),
+        *([address_header("Reply-To", (draft.reply_to,))] if draft.reply_to else []),
         address_header("To", draft.recipients),
         text_header("Subject", check_subject(draft.subject)),
         text_header("Date", format_datetime(at)),
-        text_header("Message-ID", identity),
-        # So that no out-of-office answer comes back (RFC 3834, 5).
-        text_header("Auto-Submitted", "auto-generated"),
+        # Not as free text: encoded words are no link and no id.
+        *(Header(name, (text,)) for name, text in extras.items()),
     ):
         message[header.name] = header
     _fill(message, draft)
@@ -95,7 +84,17 @@ def compose(
         sender=draft.sender.address,
         recipients=addresses if to is None else tuple(to),
         content=content,
+        draft=draft,
+        extras=extras,
     )
+
+
+def _extras(draft: Draft, identity: str) -> Mapping[str, str]:
+    # Auto-Submitted: so that no out-of-office answer comes back (RFC 3834, 5).
+    extras = {"Message-ID": identity, "Auto-Submitted": "auto-generated"}
+    if draft.unsubscribe is not None:
+        extras["List-Unsubscribe"] = f"<{quote(draft.unsubscribe, safe=_URL_SIGNS)}>"
+    return extras
 
 
 def _fill(message: EmailMessage, draft: Draft) -> None:

@@ -26,6 +26,8 @@ class Branding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     phone: str | None = None
     email: str | None = None
     website: str | None = None
+    footer_text: str | None = None
+    """A line of the agency's own below every mail."""
 
     def __post_init__(self) -> None:
         for field, color in (
@@ -33,11 +35,16 @@ class Branding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             ("secondaryColor", self.secondary_color),
         ):
             # It goes into a style attribute, where escaping of HTML does not help.
-            if _COLOR.fullmatch(color) is None:
+            if not is_color(color):
                 raise MailRefused(f"branding.{field}", f"{color[:40]!r} is no colour like #2563eb")
         for field, link in (("logo", self.logo), ("website", self.website)):
             if link is not None:
                 link_host(link, f"branding.{field}")
+
+
+def is_color(text: str) -> bool:
+    """Whether it is a colour like `#2563eb`."""
+    return _COLOR.fullmatch(text) is not None
 
 
 class Palette(msgspec.Struct, frozen=True, rename="camel"):

@@ -25,6 +25,7 @@ from processors.templates.kinds import (
 )
 
 ITEMS_MAX = 100
+NEWSLETTER = "newsletter"
 _ALIKE_MIN = 0.6
 _RENTER = MappingProxyType({"tenantName": "renterName"})
 
@@ -200,7 +201,7 @@ TEMPLATES: Mapping[str, type[TemplateData]] = MappingProxyType(
         "payment-overdue": PaymentOverdue,
         "contract-expiring": ContractExpiring,
         "property-inquiry": PropertyInquiry,
-        "newsletter": Newsletter,
+        NEWSLETTER: Newsletter,
     }
 )
 

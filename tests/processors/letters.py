@@ -7,9 +7,9 @@ from email.message import EmailMessage
 from email.policy import default
 
 from processors.clients.attachments import AttachedFile
-from processors.clients.delivery import Letter
+from processors.clients.delivery import Draft, Letter
 from processors.clients.mailbox import parse_mailbox
-from processors.clients.message import Draft, compose
+from processors.clients.message import compose
 
 SENDER = "ImobiBase <noreply@imobibase.com>"
 

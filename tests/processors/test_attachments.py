@@ -168,9 +168,24 @@ def test_a_path_needs_a_folder_that_the_operator_named() -> None:
         load(Attachment("a.txt", path="a.txt"), None)
 
 
-def test_files_in_object_stores_are_refused_with_a_sentence() -> None:
-    with pytest.raises(MailRefused, match="object stores cannot be attached yet; give content"):
-        check_attachments([Attachment("a.pdf", path="s3://exports.imobibase.com/a.pdf")])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "s3://",
+        "s3://exports.example.com",
+        "s3://exports.example.com/",
+        "s3:///invoices/1/2.pdf",
+        "s3://EXPORTS/a",
+        "s3://exports/../backups/a",
+        "s3://exports//a",
+        "s3://exports/a//b",
+        "s3://exports/a b",
+        "s3://exports/a?versionId=1",
+    ],
+)
+def test_what_names_no_object_is_refused(path: str) -> None:
+    with pytest.raises(MailRefused, match="is no object; write s3://<bucket>/<key>"):
+        check_attachments([Attachment("a.pdf", path=path)])
 
 
 def test_the_files_of_one_mail_are_limited_in_size(

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from processors.clients.attachments import AttachedFile
+from processors.clients.delivery import Draft
 from processors.clients.mailbox import Mailbox, MailRefused
 from processors.clients.message import (
     RECIPIENTS_MAX,
     SUBJECT_CHARS_MAX,
-    Draft,
     compose,
     message_id,
 )

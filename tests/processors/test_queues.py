@@ -214,7 +214,7 @@ async def test_a_blocking_twin_is_refused_in_a_loop_by_its_own_name() -> None:
         ({"sbject": "x"}, r'unknown field "sbject" \(did you mean subject\?\)'),
         ({"attachments": [{"filename": "a.txt"}]}, r"attachments\[0\]: give either content"),
         ({"attachments": [{"filename": "../a", "content": ""}]}, r"attachments\[0\]\.filename"),
-        ({"attachments": [{"filename": "a", "path": "s3://b/k"}]}, "object stores cannot"),
+        ({"attachments": [{"filename": "a", "path": "s3://b/k"}]}, "is no object"),
         ({"attachments": [{"filename": "a.txt", "content": ""}] * 11}, "11 files, at most 10"),
     ],
 )
