@@ -13,7 +13,7 @@ try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 except ModuleNotFoundError as error:
-    raise MissingExtra("the database", "psycopg", "processors") from error
+    raise MissingExtra("jobs on PostgreSQL", "psycopg", "processors") from error
 
 EXAMPLE: Final = "postgresql://user:password@db.example.com:5432/imobibase"
 # libpq expands a name that holds `=` into a whole connection string, and would send the password

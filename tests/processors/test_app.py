@@ -8,8 +8,18 @@ import pytest
 LIMIT_S = 30
 
 
-@pytest.mark.parametrize("package", ["aiosmtplib", "jinja2"])
-def test_a_missing_package_is_named_with_the_command_that_brings_it(package: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "what"),
+    [
+        ("aiosmtplib", "mails"),
+        ("jinja2", "mails"),
+        ("boto3", "files in S3"),
+        ("httpx2", "calls by HTTP"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_command_that_brings_it(
+    package: str, what: str
+) -> None:
     without = f"import sys; sys.modules[{package!r}] = None; import processors.app"
 
     ended = subprocess.run(
@@ -20,4 +30,4 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(package: str
         check=False,
     )
 
-    assert f'SQ601 mails need {package}:  pip install "streamq[processors]"' in ended.stderr
+    assert f'SQ601 {what} need {package}:  pip install "streamq[processors]"' in ended.stderr

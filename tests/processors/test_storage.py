@@ -3,10 +3,10 @@
 import asyncio
 import hashlib
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,7 +26,10 @@ from processors.storage.upload import PART_BYTES
 from streamq import Fail
 
 if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
+
+Answer = TypeVar("Answer")
 
 PDF = "application/pdf"
 LARGE = bytes(range(256)) * (PART_BYTES // 256 * 2 + 1)
@@ -91,8 +94,24 @@ async def test_an_upload_that_fails_leaves_nothing(storage: Storage) -> None:
     assert await unfinished(storage) == 0
 
 
-async def test_an_upload_that_is_cancelled_leaves_nothing(storage: Storage) -> None:
+async def test_an_upload_that_is_cancelled_leaves_nothing(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun = asyncio.Event()
+    begin, busy, at_once = storage.begin, list[str](), list[int]()
+
+    def watched(what: str, call: Callable[["S3Client"], Answer]) -> "asyncio.Future[Answer]":
+        def run(s3: "S3Client") -> Answer:
+            busy.append(what)
+            at_once.append(len(busy))
+            try:
+                return call(s3)
+            finally:
+                busy.remove(what)
+
+        return begin(what, run)
+
+    monkeypatch.setattr(storage, "begin", watched)
 
     async def uploads() -> None:
         async with storage.exports.upload("a/b.dump", PDF) as upload:
@@ -106,6 +125,7 @@ async def test_an_upload_that_is_cancelled_leaves_nothing(storage: Storage) -> N
     with pytest.raises(asyncio.CancelledError):
         await running
 
+    assert max(at_once) == 1, "given up while a part was still on its way"
     assert await keys(storage) == []
     assert await unfinished(storage) == 0
 
