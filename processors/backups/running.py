@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -62,9 +63,10 @@ class Running:
         return " ".join(self._said.decode(errors="replace").split())
 
     async def end(self) -> None:
-        """Ends it by force if it still runs. `running` calls this at the end of its block."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        """Ends it, and what it has started, by force. `running` does so at the end of its block."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
         await self._listening
 
