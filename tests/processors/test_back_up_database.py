@@ -1,8 +1,13 @@
 """A backup by a real worker: pg_dump of a real server, in S3, restored elsewhere."""
 
 import hashlib
+import io
+import logging
 import subprocess
+import tarfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import psycopg
@@ -10,12 +15,14 @@ import pytest
 from psycopg import sql
 
 from processors.back_up_database import BackupMade
+from processors.backups.keeping import delete_old, dump_key
 from processors.database import Database, DatabaseServer
 from processors.imobibase import QueueName
 from processors.queues import create_queue
 from processors.standins.postgres import programs
-from processors.storage import Storage
+from processors.storage import Storage, StorageUnavailable
 from streamq import App, Job, JobState
+from streamq.run.logs import ConsoleFormat
 from streamq.testing import MovableClock, run_until_idle
 from tests.support.postgres import Databases
 
@@ -119,3 +126,225 @@ async def test_a_backup_restores_into_an_empty_database_row_by_row(
     assert before["renters"] == 500
     [row] = await rows(agency)
     assert row == Row(job.id, backup.key, None, len(dump), backup.sha256, "completed", None)
+
+
+async def test_an_incremental_backup_is_refused_with_a_sentence(
+    imobibase: App, agency: Database, storage: Storage
+) -> None:
+    job = await backed_up(imobibase, type="incremental")
+
+    assert job.state is JobState.FAILED
+    assert job.run.attempts == 1
+    assert job.run.reason.startswith("an incremental backup is not made here: pg_dump has none.")
+    assert await rows(agency) == []
+
+
+async def test_the_console_shows_the_backup_and_no_secret(
+    imobibase: App,
+    agency: Database,
+    storage: Storage,
+    databases: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    name = agency.server.name
+    monkeypatch.setenv("DATABASE_URL", databases.postgres.tcp_url_of(name))
+
+    backup = made(await backed_up(imobibase))
+
+    ours = [record for record in caplog.records if record.name == "BackupProcessor"]
+    assert [ConsoleFormat(colour=False).format(record) for record in ours] == [
+        f"[BackupProcessor] Starting full backup of {name}",
+        f"[BackupProcessor] Backup completed: {backup.key}, {backup.size} bytes",
+    ]
+    assert databases.postgres.password not in caplog.text
+
+
+async def test_the_files_of_the_application_lie_beside_the_dump(
+    imobibase: App, agency: Database, storage: Storage
+) -> None:
+    contents = {"invoices/sol/1.pdf": b"%PDF", "reports/sol/2.xlsx": b"x" * 2_000_000}
+    for key, content in contents.items():
+        await storage.exports.put(key, content, "application/pdf")
+    await storage.exports.put("exports/sol/1/not-a-file.zip", b"zip", "application/zip")
+    async with agency.transaction() as work:
+        for path in (*contents, "invoices/sol/gone.pdf", "/uploads/sol/photo 1.jpg"):
+            await work.run(
+                "INSERT INTO files (tenant_id, filename, original_name, mime_type, size, path)"
+                " VALUES ('sol', 'a', 'a', 'application/pdf', 1, %(path)s)",
+                path=path,
+            )
+
+    backup = made(await backed_up(imobibase, includeFiles=True))
+
+    assert backup.files_key == backup.key.replace(".dump", ".files.tar")
+    assert await keys(storage) == [backup.key, backup.files_key]
+    archive = io.BytesIO(await storage.backups.get(backup.files_key))
+    with tarfile.open(fileobj=archive) as tar:
+        found = {each.name: file.read() for each in tar if (file := tar.extractfile(each))}
+    assert found == contents
+
+
+async def test_old_backups_go_but_never_the_newest(
+    imobibase: App, clock: MovableClock, agency: Database, storage: Storage
+) -> None:
+    foreign = f"backups/{agency.server.name}/by-hand.dump"
+    other = dump_key("another", datetime(2020, 1, 1, tzinfo=UTC))
+    for key in (foreign, other):
+        await storage.backups.put(key, b"x", "application/octet-stream")
+    first = made(await backed_up(imobibase, retention=7))
+    await clock.advance(days=6)
+    second = made(await backed_up(imobibase, retention=7))
+    assert (first.deleted, second.deleted) == (0, 0)
+    await clock.advance(days=5)
+
+    third = made(await backed_up(imobibase, retention=7))
+    assert third.deleted == 1
+    assert set(await keys(storage)) == {foreign, other, second.key, third.key}
+    assert [row.status for row in await rows(agency)] == ["deleted", "completed", "completed"]
+
+    # Were this one lost, the newest that there is must stay, however old it is.
+    await storage.backups.delete([third.key])
+    long_ago = datetime.now(UTC) + timedelta(days=400)
+    await delete_old(storage.backups, agency.server.name, before=long_ago)
+    assert set(await keys(storage)) == {foreign, other, second.key}
+
+
+async def test_two_backups_of_one_database_are_not_made_at_once(
+    imobibase: App, clock: MovableClock, agency: Database, storage: Storage
+) -> None:
+    lock = {"name": f"backup:{agency.server.name}"}
+    async with agency.connection() as connection:
+        await connection.execute("SELECT pg_advisory_lock(hashtextextended(%(name)s, 0))", lock)
+        waiting = await backed_up(imobibase)
+        assert waiting.state is JobState.DELAYED
+        assert waiting.run.attempts == 0
+        assert await rows(agency) == []
+        await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%(name)s, 0))", lock)
+    await clock.advance(minutes=1)
+
+    await run_until_idle(imobibase, "backup")
+
+    made(await seen(waiting))
+
+
+async def seen(job: Job) -> Job:
+    found = await create_queue(QueueName.BACKUP).get(job.id)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def broken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Programs whose pg_dump is killed half-way the first time; the file counts its runs."""
+    runs = tmp_path / "runs"
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    real = programs() / "pg_dump"
+    (folder / "pg_dump").write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exec {real} "$@"\necho run >> {runs}\n'
+        f'[ $(wc -l < {runs}) = 1 ] && {{ {real} "$@" | head -c 9000; kill -9 $$; }}\n'
+        f'exec {real} "$@"\n'
+    )
+    (folder / "pg_dump").chmod(0o755)
+    (folder / "pg_restore").symlink_to(programs() / "pg_restore")
+    monkeypatch.setenv("POSTGRES_PROGRAMS_DIR", str(folder))
+    return runs
+
+
+async def test_a_dump_that_broke_off_is_never_seen_and_the_next_attempt_makes_it(
+    imobibase: App,
+    clock: MovableClock,
+    agency: Database,
+    storage: Storage,
+    broken_once: Path,
+) -> None:
+    job = await backed_up(imobibase)
+
+    assert job.state is JobState.DELAYED
+    assert await keys(storage) == []
+    [row] = await rows(agency)
+    assert (row.status, row.error) == (
+        "failed",
+        "pg_dump was ended by signal 9: it said nothing",
+    )
+
+    await clock.advance(seconds=5)
+    await run_until_idle(imobibase, "backup")
+
+    backup = made(await seen(job))
+    assert await keys(storage) == [backup.key] == [row.key]
+    [row] = await rows(agency)
+    assert (row.status, row.error, row.sha256) == ("completed", None, backup.sha256)
+
+
+async def test_an_attempt_after_one_that_had_made_it_makes_no_second_one(
+    imobibase: App,
+    clock: MovableClock,
+    agency: Database,
+    storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr("processors.back_up_database.delete_old", storage_is_away)
+        job = await backed_up(imobibase)
+    assert job.state is JobState.DELAYED
+    [before] = await rows(agency)
+    assert before.status == "completed"
+    await clock.advance(seconds=5)
+
+    await run_until_idle(imobibase, "backup")
+
+    assert made(await seen(job)).sha256 == before.sha256
+    assert await rows(agency) == [before]
+
+
+async def storage_is_away(*_: object, **__: object) -> list[str]:
+    raise StorageUnavailable("S3 said 503")
+
+
+async def test_a_lost_workers_row_says_so_once_the_next_backup_runs(
+    imobibase: App, agency: Database, storage: Storage
+) -> None:
+    async with agency.transaction() as work:
+        await work.run(
+            "INSERT INTO backups (job_id, database, type, key, status, started_at)"
+            " VALUES ('lost', %(name)s, 'full', 'backups/lost.dump', 'running', '2026-01-01')",
+            name=agency.server.name,
+        )
+
+    made(await backed_up(imobibase))
+
+    lost, new = await rows(agency)
+    assert (lost.status, lost.error) == ("failed", "its worker was lost")
+    assert new.status == "completed"
+
+
+async def test_without_a_pg_dump_of_the_servers_version_it_fails_and_says_what_to_do(
+    imobibase: App,
+    agency: Database,
+    storage: Storage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POSTGRES_PROGRAMS_DIR", str(tmp_path))
+
+    job = await backed_up(imobibase)
+
+    assert job.state is JobState.FAILED
+    assert "Install postgresql-client-18, or set POSTGRES_PROGRAMS_DIR" in job.run.reason
+    [row] = await rows(agency)
+    assert (row.status, row.error) == ("failed", job.run.reason)
+
+
+async def test_a_storage_that_is_away_is_tried_again(
+    imobibase: App, agency: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    job = await backed_up(imobibase)
+
+    assert job.state is JobState.DELAYED
+    [row] = await rows(agency)
+    assert row.status == "failed"
