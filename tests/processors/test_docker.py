@@ -100,7 +100,10 @@ def test_a_module_that_is_run_is_there(services: Services, name: str) -> None:
     python, option, module = _words(services[name], "entrypoint")
 
     assert (python, option) == ("python", "-m")
-    assert callable(import_module(f"{module}.__main__").main)
+    found = import_module(module)
+    if hasattr(found, "__path__"):
+        found = import_module(f"{module}.__main__")
+    assert callable(found.main)
 
 
 def test_every_queue_has_a_worker(services: Services) -> None:

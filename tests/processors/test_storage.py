@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from processors.standins.buckets import main as make_buckets
 from processors.standins.s3 import S3Server
 from processors.storage import (
     InvalidStorage,
@@ -20,7 +21,6 @@ from processors.storage import (
     StoragePlace,
     StorageUnavailable,
 )
-from processors.storage.__main__ import main as make_buckets
 from processors.storage.bucket import disposition
 from processors.storage.upload import PART_BYTES
 from streamq import Fail

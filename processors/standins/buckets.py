@@ -1,4 +1,4 @@
-"""`python -m processors.storage`: make the two buckets where they are not there yet.
+"""`python -m processors.standins.buckets`: make the two buckets where they are not there yet.
 
 For stand-ins and for stores of one's own; elsewhere buckets are made by those who pay for them.
 """
