@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from processors.database.url import parse_database_url
 from processors.settings import load_settings
 from processors.standins.beside import stand_ins
 from processors.standins.postgres import NoPostgres, PostgresServer
@@ -31,7 +32,17 @@ def folder() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="beside-"))
     made.chmod(0o711)
     yield made
-    shutil.rmtree(made)
+    _remove(made)
+
+
+def _remove(folder: Path) -> None:
+    """A server that is just ending may write once more."""
+
+    def gone() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    until(gone, f"{folder} is removed", limit_s=LIMIT_S)
 
 
 def test_both_come_up_with_what_the_application_needs(folder: Path) -> None:
@@ -92,6 +103,8 @@ def test_they_end_with_whoever_started_them_however_that_ends(folder: Path) -> N
         started.send_signal(signal.SIGKILL)
 
     until(lambda: _away(database, s3), "both servers have ended", limit_s=LIMIT_S)
+    # Who was killed could not take the socket's folder away.
+    _remove(Path(parse_database_url(database).host))
 
 
 def _away(database: str, s3: str) -> bool:
