@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import logging
 import zipfile
 from collections.abc import Mapping
 
 import msgspec
 import pytest
 
+import processors.export_data
 from processors.database import Database
 from processors.downloads import opened
 from processors.export_data import DataExported
@@ -16,6 +18,7 @@ from processors.imobibase import QueueName
 from processors.queues import create_queue
 from processors.storage import Storage
 from streamq import App, Job, JobState
+from streamq.run.logs import ConsoleFormat
 from streamq.testing import MovableClock, run_until_idle
 
 # As the document that asked for this system gives it.
@@ -134,3 +137,137 @@ async def test_the_export_asked_for_holds_the_users_data_and_the_link_in_the_mai
     assert isinstance(data, dict)
     token = str(data["downloadUrl"]).rpartition("/")[2]
     assert await opened(seeded, storage, token) is not None
+
+
+STEPS = ["begin", "write_export", "complete", "link_to", "queue_email"]
+
+
+class Lost(Exception):
+    """The worker was lost here."""
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+async def test_an_attempt_lost_at_any_step_doubles_nothing(
+    imobibase: App,
+    clock: MovableClock,
+    seeded: Database,
+    storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    done: bool,
+) -> None:
+    real = getattr(processors.export_data, step)
+
+    async def lost(*given: object, **named: object) -> object:
+        if done:
+            await real(*given, **named)
+        raise Lost
+
+    with monkeypatch.context() as broken:
+        broken.setattr(processors.export_data, step, lost)
+        job = await exported(imobibase, type="user-data", format="json")
+    assert job.state is JobState.DELAYED
+    await clock.advance(seconds=5)
+
+    await run_until_idle(imobibase, "export")
+
+    export = made(await seen(job))
+    assert [found.key async for found in storage.exports.list("exports/")] == [export.key]
+    [request] = await requests(seeded)
+    assert (request.status, request.error) == ("completed", None)
+    assert len(await audited(seeded)) == 1
+    assert len(await mails()) == 1
+
+
+async def seen(job: Job) -> Job:
+    found = await create_queue(QueueName.EXPORT).get(job.id)
+    assert found is not None
+    return found
+
+
+async def test_a_request_that_the_application_wrote_down_is_the_one_that_is_completed(
+    imobibase: App, seeded: Database, storage: Storage
+) -> None:
+    async with seeded.transaction() as work:
+        await work.run(
+            "INSERT INTO data_export_requests (id, user_id, tenant_id, format)"
+            " SELECT 'asked', id, tenant_id, 'json' FROM users WHERE id = '123'"
+        )
+
+    export = made(await exported(imobibase, type="user-data", format="json"))
+
+    [request] = await requests(seeded)
+    assert (request.id, export.request_id, request.status) == ("asked", "asked", "completed")
+
+
+async def test_a_second_export_is_a_request_of_its_own(
+    imobibase: App, seeded: Database, storage: Storage
+) -> None:
+    first = made(await exported(imobibase, type="user-data", format="json"))
+    second = made(await exported(imobibase, type="user-data", format="json"))
+
+    assert first.key != second.key
+    assert len(await requests(seeded)) == len(await audited(seeded)) == len(await mails()) == 2
+
+
+async def test_an_export_goes_to_the_users_own_address_only(
+    imobibase: App, seeded: Database, storage: Storage
+) -> None:
+    job = await exported(imobibase, email="someone@example.com")
+
+    assert job.state is JobState.FAILED
+    assert job.run.attempts == 1
+    assert "an export goes to the user's own address only" in job.run.reason
+    assert "someone" not in job.run.reason
+    assert [found.key async for found in storage.exports.list("exports/")] == []
+    assert await mails() == []
+    [request] = await requests(seeded)
+    assert (request.status, request.error) == ("failed", job.run.reason)
+
+    made(await exported(imobibase, email=" User@Example.com ", type="user-data"))
+
+
+async def test_of_a_user_who_is_not_there_nothing_is_exported(
+    imobibase: App, seeded: Database, storage: Storage
+) -> None:
+    job = await exported(imobibase, userId="nobody")
+
+    assert job.state is JobState.FAILED
+    assert job.run.reason == "there is no user nobody: nothing can be exported"
+
+
+async def test_a_storage_that_is_away_is_tried_again_and_the_request_says_so_meanwhile(
+    imobibase: App,
+    clock: MovableClock,
+    seeded: Database,
+    storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as away:
+        away.setenv("S3_ENDPOINT_URL", "http://127.0.0.1:9")
+        job = await exported(imobibase, type="user-data", format="json")
+    [request] = await requests(seeded)
+    assert (job.state, request.status) == (JobState.DELAYED, "failed")
+    await clock.advance(seconds=5)
+
+    await run_until_idle(imobibase, "export")
+
+    [request] = await requests(seeded)
+    assert (request.status, request.error) == ("completed", None)
+
+
+async def test_the_console_shows_the_export_and_neither_its_link_nor_its_reader(
+    imobibase: App, seeded: Database, storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    export = made(await exported(imobibase, type="user-data", format="json"))
+
+    ours = [record for record in caplog.records if record.name == "ExportProcessor"]
+    assert [ConsoleFormat(colour=False).format(record) for record in ours] == [
+        "[ExportProcessor] Exporting data (user-data) of user 123",
+        f"[ExportProcessor] Export {export.request_id} completed: {export.size} bytes",
+    ]
+    for secret in ("/downloads/", "X-Amz-Signature", "John Doe"):
+        assert secret not in caplog.text
