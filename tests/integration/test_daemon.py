@@ -15,6 +15,8 @@ from tests.support.waiting import soon
 
 pytestmark = pytest.mark.slow
 
+LONG_BACKOFF = '{ kind = "fixed", delay = "1h" }'
+
 
 @pytest.fixture
 async def fleet(server: EmbeddedServer, prefix: str, tmp_path: Path) -> AsyncIterator[Fleet]:
@@ -265,11 +267,11 @@ async def test_a_burst_ends_when_nothing_waits_runs_or_is_due(fleet: Fleet) -> N
     jobs = [await fleet.add("lasting", 0.2) for _ in range(20)]
     retried = await fleet.add("crashes", "nonsense", attempts=2)
 
-    daemon = await fleet.start(ready=False, config={"burst": True})
+    daemon = await fleet.start(ready=False, config={"burst": True}, defaults__backoff=LONG_BACKOFF)
 
     assert await daemon.ends() == 0
     assert {(await fleet.job(job)).state for job in jobs} == {JobState.COMPLETED}
-    # Its retry is due in five seconds, and no burst waits for that.
+    # Its retry is due in an hour, and no burst waits for that.
     assert (await fleet.job(retried)).state is JobState.DELAYED
 
 
@@ -305,7 +307,8 @@ async def test_a_burst_that_fails_ends_with_5_if_a_job_failed_while_it_lasted(
     # A retry that is due later is no failed job.
     await fleet.add("quick")
     await fleet.add("crashes", "nonsense", attempts=2)
-    assert await (await fleet.start(ready=False, config=how)).ends() == 0
+    daemon = await fleet.start(ready=False, config=how, defaults__backoff=LONG_BACKOFF)
+    assert await daemon.ends() == 0
 
 
 async def test_a_process_is_replaced_after_so_many_jobs_and_none_is_lost(fleet: Fleet) -> None:
