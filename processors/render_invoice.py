@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from processors.downloads import Download, link_to
-from processors.enqueue.adding import Job, add
+from processors.enqueue.email import queue_email
 from processors.filing import Filed, file_away
 from processors.ids import Id, as_text
 from processors.imobibase import QueueName, Shared, app, shared_of
@@ -139,7 +139,7 @@ async def _issued(
         why = "it is settled" if invoice.settled else "its client has no address"
         job.log(f"no mail: {why if data.send_email else 'none was asked for'}")
         return False
-    await _mailed(invoice, mail_of(invoice, pix, to=to, url=url))
+    await _mailed(invoice, mail_of(invoice, pix, to=to, url=url), tenant)
     async with shared.database.transaction(tenant=tenant) as work:
         await work.run(
             "UPDATE invoices SET status = 'sent' WHERE id = %(id)s AND status = 'issued'",
@@ -148,11 +148,11 @@ async def _issued(
     return True
 
 
-async def _mailed(invoice: Invoice, mail: Mapping[str, object]) -> None:
+async def _mailed(invoice: Invoice, mail: Mapping[str, object], tenant: str) -> None:
     """One mail an invoice: a second run adds the same id, which Redis and `email_log` know."""
     job_id = f"invoice:{invoice.bill.id}:email"
     try:
-        await add(Job(queue=QueueName.EMAIL, name="send-invoice", data=mail, id=job_id))
+        await queue_email(mail, name="send-invoice", job_id=job_id, tenant=tenant)
     except InvalidInput as error:
         raise Fail(f"invoice {invoice.bill.number} cannot be mailed: {error}") from error
 

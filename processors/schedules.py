@@ -12,6 +12,8 @@ import msgspec
 from processors.days import TIME_ZONE
 from processors.imobibase import QueueName, app
 from processors.reminders.plan import plan_payment_reminders
+from processors.reports.kinds import ReportType
+from processors.reports.plan import PLANNERS
 from streamq import Context
 from streamq.adding import NewJob
 from streamq.schedule import Overlap
@@ -60,9 +62,9 @@ SCHEDULES: Final = (
         QueueName.PAYMENT_REMINDER,
         plan=plan_payment_reminders,
     ),
-    Row("daily-reports", "0 0 * * *", QueueName.REPORT, "plan-daily-reports"),
-    Row("weekly-reports", "0 8 * * 1", QueueName.REPORT, "plan-weekly-reports"),
-    Row("monthly-reports", "0 8 1 * *", QueueName.REPORT, "plan-monthly-reports"),
+    Row("daily-reports", "0 0 * * *", QueueName.REPORT, plan=PLANNERS[ReportType.DAILY]),
+    Row("weekly-reports", "0 8 * * 1", QueueName.REPORT, plan=PLANNERS[ReportType.WEEKLY]),
+    Row("monthly-reports", "0 8 1 * *", QueueName.REPORT, plan=PLANNERS[ReportType.MONTHLY]),
     Row("cleanup-sessions", "0 * * * *", QueueName.CLEANUP, "cleanup-sessions", OLD_SESSIONS),
     Row("cleanup-logs", "0 */6 * * *", QueueName.CLEANUP, "cleanup-logs", OLD_LOGS),
     Row(

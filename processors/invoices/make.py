@@ -114,7 +114,8 @@ _OLDEST_OPEN = """
 # invoice is committed: no number is given twice, and none is lost.
 _NEXT_NUMBER = """
     INSERT INTO invoice_numbers (tenant_id, last)
-    SELECT %(tenant)s::varchar, coalesce(max(substring(number FROM '^INV-([0-9]{1,9})$')::integer), 0) + 1
+    SELECT %(tenant)s::varchar,
+        coalesce(max(substring(number FROM '^INV-([0-9]{1,9})$')::integer), 0) + 1
     FROM invoices WHERE tenant_id = %(tenant)s::varchar
     ON CONFLICT (tenant_id) DO UPDATE SET last = invoice_numbers.last + 1
     RETURNING last

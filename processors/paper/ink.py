@@ -17,7 +17,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Paragraph
 
-from processors.paper.text import clean
+from processors.paper.text import brand_color, clean
 from processors.templates.brand import CONTRAST_MIN, contrast
 
 PLAIN: Final = "DejaVuSansCondensed"
@@ -28,7 +28,6 @@ LINE: Final = HexColor("#d1d5db")
 PALE: Final = HexColor("#f3f4f6")
 WHITE: Final = HexColor("#ffffff")
 BLACK: Final = HexColor("#000000")
-BRAND: Final = "#2563eb"
 
 Align = Literal[0, 1, 2]
 LEFT: Final = 0
@@ -58,11 +57,9 @@ def load_fonts() -> None:
 
 def brand_of(color: str | None) -> Brand:
     """`#rrggbb` as the agency has it; what is no colour is ours."""
-    try:
-        ground = HexColor(color or BRAND)
-        dark = contrast(color or BRAND, "#ffffff") >= CONTRAST_MIN
-    except ValueError:
-        ground, dark = HexColor(BRAND), True
+    name = brand_color(color)
+    ground = HexColor(name)
+    dark = contrast(name, "#ffffff") >= CONTRAST_MIN
     return Brand(ground, WHITE if dark else INK, ground if dark else INK)
 
 

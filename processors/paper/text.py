@@ -1,10 +1,13 @@
 """Text of the database on its way to paper and into mails: one line that everybody can show."""
 
+import re
 import unicodedata
 from typing import Final
 
 TEXT_CHARS_MAX: Final = 2_000
 """A longer text is cut, and says so by an ellipsis."""
+BRAND_COLOR: Final = "#2563eb"
+_COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
@@ -16,3 +19,8 @@ def clean(text: str) -> str:
         if c.isspace() or unicodedata.category(c) not in _HIDDEN
     )
     return f"{shown[: TEXT_CHARS_MAX - 1]}…" if len(shown) > TEXT_CHARS_MAX else shown
+
+
+def brand_color(color: str | None) -> str:
+    """An agency's `#rrggbb`; ours if it is none."""
+    return color if color and _COLOR.fullmatch(color) else BRAND_COLOR

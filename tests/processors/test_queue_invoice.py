@@ -98,7 +98,11 @@ async def test_a_contracts_invoice_is_made_of_its_oldest_open_payment(
     assert job is not None
     assert msgspec.msgpack.decode(job.data)["invoiceId"] == made.id
     assert (made.number, made.status) == ("INV-000001", "draft")
-    assert (made.subtotal, made.discount, made.total) == (2300, 100, 2200)
+    assert (made.subtotal, made.discount, made.total) == (
+        Decimal(2300),
+        Decimal(100),
+        Decimal(2200),
+    )
     async with database.transaction() as work:
         paid_by = await work.value(str, "SELECT rental_payment_id FROM invoices")
     assert paid_by == "oldest"
@@ -153,7 +157,11 @@ async def test_a_total_that_its_parts_do_not_make_up_is_the_payments_own(
     await invoice_of_contract(database, CONTRACT, USER)
 
     [made] = await invoices(database)
-    assert (made.subtotal, made.discount, made.total) == (Decimal("2350.10"), 0, Decimal("2350.10"))
+    assert (made.subtotal, made.discount, made.total) == (
+        Decimal("2350.10"),
+        Decimal(0),
+        Decimal("2350.10"),
+    )
 
 
 async def test_without_an_open_payment_or_for_another_agency_nothing_is_made(

@@ -31,9 +31,9 @@ ASKED_FOR = {
 # Queue, job's name and payload of what each adds; None: it is told its slot.
 ADDED: dict[str, tuple[str, str, object]] = {
     "payment-reminders": ("payment-reminder", "plan-payment-reminders", None),
-    "daily-reports": ("report", "plan-daily-reports", {}),
-    "weekly-reports": ("report", "plan-weekly-reports", {}),
-    "monthly-reports": ("report", "plan-monthly-reports", {}),
+    "daily-reports": ("report", "plan-daily-reports", None),
+    "weekly-reports": ("report", "plan-weekly-reports", None),
+    "monthly-reports": ("report", "plan-monthly-reports", None),
     "cleanup-sessions": ("cleanup", "cleanup-sessions", {"target": "sessions", "olderThan": 7}),
     "cleanup-logs": ("cleanup", "cleanup-logs", {"target": "logs", "olderThan": 30}),
     "integration-sync": ("integration-sync", "plan-integration-sync", None),

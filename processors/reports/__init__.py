@@ -1,0 +1,1 @@
+"""Reports: what happened in a period, read once and written as PDF, XLSX or CSV."""
