@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from processors.clients.attachments import AttachedFile
@@ -159,3 +160,17 @@ def test_a_message_id_is_well_formed_whatever_the_jobs_id(key: str) -> None:
     local, _, domain = identity.strip("<>").partition("@")
     assert local.isalnum()
     assert domain == "imobibase.com"
+
+
+def test_an_answer_goes_to_the_agency_and_the_readers_own_button_unsubscribes() -> None:
+    sol = Mailbox("Imobiliária Sol", "contato@sol.com")
+    link = f"https://app.imobibase.com/imóveis?token={'a' * 200}&b=1"
+    draft = msgspec.structs.replace(letter().draft, reply_to=sol, unsubscribe=link)
+
+    sent = compose(draft, job_id="job-1", idempotency_key="email/job-1", at=datetime.now(UTC))
+
+    message = read(sent.content)
+    assert message["Reply-To"] == "Imobiliária Sol <contato@sol.com>"
+    # As it stands, on one line: an encoded word would be no link.
+    button = f"List-Unsubscribe: <{link.replace('ó', '%C3%B3')}>\r\n"
+    assert button.encode() in sent.content

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from processors.clients.mailbox import Mailbox
+from processors.clients.sendgrid import SendgridAccount
 from processors.clients.smtp_url import Security
 from processors.settings import UnsetInProduction, load_settings
 from streamq.errors import ConfigError, InvalidSetting
@@ -125,3 +126,32 @@ def test_attachments_come_from_the_folder_that_is_named(tmp_path: Path) -> None:
         load_settings(production=False, environ={"MAIL_ATTACHMENTS_DIR": str(tmp_path)}).attachments
         == tmp_path.resolve()
     )
+
+
+def test_production_needs_no_mail_server_where_sendgrid_is() -> None:
+    environ = {name: value for name, value in PRODUCTION.items() if name != "SMTP_URL"}
+
+    settings = load_settings(production=True, environ={**environ, "SENDGRID_API_KEY": "SG.s3cr3t"})
+
+    assert settings.smtp is None
+    assert settings.sendgrid == SendgridAccount("SG.s3cr3t", "https://api.sendgrid.com")
+    assert "s3cr3t" not in repr(settings.sendgrid)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("SENDGRID_API_KEY", "SG.s3cr3t\r\nX-Evil: 1", "it is no key"),
+        ("SENDGRID_API_KEY", "SG s3cr3t", "it is no key"),
+        ("SENDGRID_API_URL", "api.eu.sendgrid.com", "is no link"),
+        ("SENDGRID_API_URL", "http://api.sendgrid.com", "the key goes by https only"),
+    ],
+)
+def test_an_account_that_cannot_be_is_refused(name: str, value: str, says: str) -> None:
+    environ = {**PRODUCTION, "SENDGRID_API_KEY": "SG.s3cr3t", name: value}
+
+    with pytest.raises(InvalidSetting, match=says) as caught:
+        load_settings(production=True, environ=environ)
+
+    assert name in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
