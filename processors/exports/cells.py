@@ -2,8 +2,11 @@
 
 import csv
 import io
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -17,6 +20,9 @@ _FORMULA: Final = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
 """The last four are full-width: spreadsheets take them for the narrow ones."""
 # Spreadsheets skip these before they look for a formula.
 _SKIPPED: Final = " \n\v\f\0\u00a0\u200b\u2060\u3000\ufeff"
+
+_MOMENTS_MAX: Final = 10_000
+"""Kept as text: rows of one day or one batch share them."""
 
 _json: Final = msgspec.json.Encoder(decimal_format="number")
 
@@ -47,23 +53,57 @@ def json_of(page: Page, *, first: bool) -> bytes:
 
 def cell(value: object) -> str:
     """One cell. Text that a spreadsheet would take for a formula gets a `'` before it."""
-    match _plain(value):
-        case None:
-            return ""
-        case bool(flag):
-            return "sim" if flag else "não"
-        case int() | float() | Decimal() as number:
-            return f"{number}".replace(".", ",")
-        case datetime() as moment:
-            return f"{moment.astimezone(TIME_ZONE):%d/%m/%Y %H:%M:%S}"
-        case date() as day:
-            return in_numbers(day)
-        case str(text):
-            return _harmless(text)
-        case list(several):
-            return _harmless(", ".join(map(str, several)))
-        case other:
-            return _harmless(_json.encode(other).decode())
+    return _CELLS.get(type(value), _other)(value)
+
+
+@lru_cache(maxsize=_MOMENTS_MAX)
+def _moment(value: object) -> str:
+    assert isinstance(value, datetime)
+    day = _plain(value)
+    if not isinstance(day, datetime):
+        return _day(day)
+    return f"{value.astimezone(TIME_ZONE):%d/%m/%Y %H:%M:%S}"
+
+
+def _day(value: object) -> str:
+    assert isinstance(value, date)
+    return in_numbers(value)
+
+
+def _number(value: object) -> str:
+    text = f"{value:f}" if isinstance(value, Decimal) else str(value)
+    return text.replace(".", ",")
+
+
+def _text(value: object) -> str:
+    assert isinstance(value, str)
+    if value[:1].isalnum():  # most of it
+        return value
+    return f"'{value}" if value.lstrip(_SKIPPED).startswith(_FORMULA) else value
+
+
+def _list(value: object) -> str:
+    assert isinstance(value, list)
+    return _text(", ".join(map(str, value)))
+
+
+def _other(value: object) -> str:
+    return _text(_json.encode(value).decode())
+
+
+_CELLS: Final[Mapping[type, Callable[[object], str]]] = MappingProxyType(
+    {
+        type(None): lambda _: "",
+        bool: lambda flag: "sim" if flag else "não",
+        int: str,
+        float: _number,
+        Decimal: _number,
+        datetime: _moment,
+        date: _day,
+        str: _text,
+        list: _list,
+    }
+)
 
 
 def _plain(value: object) -> object:
@@ -71,7 +111,3 @@ def _plain(value: object) -> object:
     if isinstance(value, datetime) and value.astimezone(UTC).time() == time():
         return value.date()
     return value
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.lstrip(_SKIPPED).startswith(_FORMULA) else text

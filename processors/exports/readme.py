@@ -71,9 +71,9 @@ def _scope(whole: bool) -> str:
 
 def _contact(owner: Owner) -> str:
     reached = [said for said in (owner.tenant_email, owner.tenant_phone) if said]
-    where = "\n".join(f"  {said}" for said in reached) or "  os canais de atendimento dela"
+    where = "\n".join(f"  {said}" for said in reached) or "  pelos canais de atendimento"
     return (
         "CONTATO\n\n"
-        "  Dúvidas e pedidos ao encarregado pelo tratamento de dados (DPO) da\n"
-        f"  imobiliária {owner.tenant}:\n{where}"
+        "  Dúvidas e pedidos: encarregado pelo tratamento de dados (DPO),\n"
+        f"  {owner.tenant}\n{where}"
     )

@@ -229,6 +229,8 @@ def test_text_that_would_be_a_formula_is_text(text: str) -> None:
         (-5, "-5"),
         (Decimal("-1550.50"), "-1550,50"),
         (Decimal("0.125"), "0,125"),
+        (Decimal("0E-8"), "0,00000000"),
+        (0.5, "0,5"),
         (datetime(2026, 1, 10, tzinfo=UTC), "10/01/2026"),
         (datetime(2026, 1, 10, 2, 59, 59, tzinfo=UTC), "09/01/2026 23:59:59"),
         (date(2026, 1, 10), "10/01/2026"),
