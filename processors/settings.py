@@ -16,6 +16,7 @@ from processors.database.url import (
     InvalidDatabaseUrl,
     parse_database_url,
 )
+from processors.integrations.access import VARIABLES, Accesses, accesses
 from processors.notifications.vapid import InvalidVapid, Vapid, parse_vapid
 from processors.storage.place import REGION, InvalidStorage, StoragePlace
 from processors.templates.links import link_host
@@ -93,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`host:port` that may be called by HTTP though they are not public: the operator's word."""
     vapid: Vapid | None
     """Our key for web push; None: notifications reach open browsers only."""
+    accesses: Accesses
+    """Where providers of integrations are called for agencies without an access of their own."""
 
 
 def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -107,7 +110,8 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
     POSTGRES_PROGRAMS_DIR (the folder of pg_dump and pg_restore),
     BACKUP_BUCKET, EXPORT_BUCKET, S3_ENDPOINT_URL, AWS_REGION, HTTP_PRIVATE_HOSTS (`host:port`
     after commas), VAPID_PRIVATE_KEY (or VAPID_PRIVATE_KEY_FILE) and VAPID_SUBJECT (FROM_EMAIL
-    unless given). Raises UnsetInProduction, InvalidSetting.
+    unless given), and the integrations' of `processors.integrations.access.VARIABLES` (each key
+    also as a file, by _FILE). Raises UnsetInProduction, InvalidSetting.
     """
     given = {
         "APP_URL": environ.get("APP_URL", ""),
@@ -141,6 +145,7 @@ def load_settings(*, production: bool, environ: Mapping[str, str] = os.environ) 
         postgres_programs=_folder("POSTGRES_PROGRAMS_DIR", programs) if programs else None,
         storage=_storage(environ),
         private_hosts=_private_hosts(environ.get("HTTP_PRIVATE_HOSTS", "")),
+        accesses=_accesses(environ),
         vapid=_vapid(environ, given["FROM_EMAIL"] or _DEV_SENDER),
     )
 
@@ -248,6 +253,11 @@ def _vapid(environ: Mapping[str, str], sender: str) -> Vapid | None:
         return parse_vapid(key, subject)
     except InvalidVapid as error:
         raise InvalidSetting("VAPID_PRIVATE_KEY", _HIDDEN, ORIGIN, str(error)) from None
+
+
+def _accesses(environ: Mapping[str, str]) -> Accesses:
+    names = [name for pair in VARIABLES.values() for name in pair]
+    return accesses({name: _secret(environ, name) for name in names})
 
 
 def _private_hosts(said: str) -> frozenset[str]:

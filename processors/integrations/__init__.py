@@ -1,0 +1,1 @@
+"""Other systems that an agency connects: Zapier, Salesforce, HubSpot, real-estate portals."""
