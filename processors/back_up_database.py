@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final
 
+import psycopg
 from msgspec import Meta, Struct
 
 from processors.backups.dump import DumpFailed, dump
@@ -114,9 +115,12 @@ async def _alone(database: Database, job: Context) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await connection.execute(
-                "SELECT pg_advisory_unlock(hashtextextended(%(name)s, 0))", name
-            )
+            try:
+                await connection.execute(
+                    "SELECT pg_advisory_unlock(hashtextextended(%(name)s, 0))", name
+                )
+            except psycopg.Error:
+                await connection.close()  # the lock ends with its session
 
 
 async def _made(row: Backup, records: Records, data: BackUpDatabase, job: Context) -> Backup:

@@ -14,16 +14,18 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from processors import back_up_database
 from processors.back_up_database import BackupMade
 from processors.backups.keeping import delete_old, dump_key
 from processors.database import Database, DatabaseServer
 from processors.imobibase import QueueName
 from processors.queues import create_queue
 from processors.standins.postgres import programs
-from processors.storage import Storage, StorageUnavailable
+from processors.storage import Storage
 from streamq import App, Job, JobState
 from streamq.run.logs import ConsoleFormat
 from streamq.testing import MovableClock, run_until_idle
+from tests.processors.marks import progress_marks
 from tests.support.postgres import Databases
 
 
@@ -279,29 +281,55 @@ async def test_a_dump_that_broke_off_is_never_seen_and_the_next_attempt_makes_it
     assert (row.status, row.error, row.sha256) == ("completed", None, backup.sha256)
 
 
-async def test_an_attempt_after_one_that_had_made_it_makes_no_second_one(
+class Lost(Exception):
+    """The worker was lost here."""
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "step", ["Records.begin", "dump", "Records.complete", "delete_old", "Records.deleted"]
+)
+async def test_an_attempt_lost_at_any_step_doubles_nothing(
     imobibase: App,
     clock: MovableClock,
     agency: Database,
     storage: Storage,
     monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    done: bool,
 ) -> None:
+    *owner, name = step.split(".")
+    place = getattr(back_up_database, owner[0]) if owner else back_up_database
+    real = getattr(place, name)
+
+    async def lost(*given: object, **named: object) -> object:
+        if done:
+            await real(*given, **named)
+        raise Lost
+
     with monkeypatch.context() as broken:
-        broken.setattr("processors.back_up_database.delete_old", storage_is_away)
+        broken.setattr(place, name, lost)
         job = await backed_up(imobibase)
     assert job.state is JobState.DELAYED
-    [before] = await rows(agency)
-    assert before.status == "completed"
     await clock.advance(seconds=5)
 
     await run_until_idle(imobibase, "backup")
 
-    assert made(await seen(job)).sha256 == before.sha256
-    assert await rows(agency) == [before]
+    backup = made(await seen(job))
+    assert await keys(storage) == [backup.key]
+    [row] = await rows(agency)
+    assert (row.key, row.status, row.error) == (backup.key, "completed", None)
+    assert hashlib.sha256(await storage.backups.get(backup.key)).hexdigest() == row.sha256
 
 
-async def storage_is_away(*_: object, **__: object) -> list[str]:
-    raise StorageUnavailable("S3 said 503")
+async def test_its_progress_has_the_marks_asked_for(
+    imobibase: App, agency: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = progress_marks(monkeypatch)
+
+    made(await backed_up(imobibase))
+
+    assert marks == [10, 40, 60, 70, 90, 100]
 
 
 async def test_a_lost_workers_row_says_so_once_the_next_backup_runs(

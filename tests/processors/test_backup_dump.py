@@ -86,7 +86,8 @@ async def test_no_password_is_in_the_words_the_environment_or_afterwards_on_disk
 ) -> None:
     seen = tmp_path / "seen"
     spy = scripted(
-        f"cat /proc/$$/cmdline /proc/$$/environ > {seen}; stat -c %a $PGPASSFILE > {seen}.mode\n"
+        f"cat /proc/$$/cmdline > {seen}.words; cat /proc/$$/environ > {seen}\n"
+        f"stat -c %a $PGPASSFILE > {seen}.mode\n"
         f'cat $PGPASSFILE > {seen}.pass; exec "$real" "$@"'
     )
     server = parse_database_url(postgres.tcp_url_of(filled.name))
@@ -95,11 +96,12 @@ async def test_no_password_is_in_the_words_the_environment_or_afterwards_on_disk
 
     await dump(server, spy, folder, Kept().write)
 
-    told = seen.read_bytes()
-    assert b"--format=custom" in told
-    assert b"PGPASSFILE=" in told
-    assert postgres.password.encode() not in told
-    assert b"AWS_" not in told, "the environment is ours"
+    words, told = (tmp_path / "seen.words").read_text(), seen.read_text()
+    assert "--format=custom" in words
+    assert f"PGDATABASE={filled.name}" in told
+    assert filled.name not in words, "a name could be taken for an option or a whole URL"
+    assert postgres.password not in words + told
+    assert "AWS_" not in told, "the environment is ours"
     assert (tmp_path / "seen.mode").read_text() == "600\n"
     assert postgres.password in (tmp_path / "seen.pass").read_text()
     assert not (folder / "pgpass").exists()

@@ -1,5 +1,6 @@
 """Clean-ups by a real worker: what goes, what stays, and what is never touched."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +18,9 @@ from processors.queues import create_queue
 from processors.storage import Storage
 from streamq import App, Job, JobState
 from streamq.errors import InvalidPayload
+from streamq.run.logs import ConsoleFormat
 from streamq.testing import MovableClock, run_until_idle
+from tests.processors.marks import progress_marks
 
 OLD = timedelta(days=40)
 
@@ -272,3 +275,22 @@ async def test_what_is_no_clean_up_is_refused_when_it_is_added(
 ) -> None:
     with pytest.raises(InvalidPayload):
         await create_queue(QueueName.CLEANUP).add("cleanup-logs", payload)
+
+
+async def test_its_progress_and_its_lines_are_those_asked_for(
+    imobibase: App,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "CleanupProcessor")
+    marks = progress_marks(monkeypatch)
+
+    done(await cleaned(imobibase, "logs"))
+
+    assert marks == [10, 100]
+    ours = [record for record in caplog.records if record.name == "CleanupProcessor"]
+    assert [ConsoleFormat(colour=False).format(record) for record in ours] == [
+        "[CleanupProcessor] Cleaning up logs older than 30 days",
+        "[CleanupProcessor] Cleanup of logs completed: 0 deleted",
+    ]

@@ -20,6 +20,7 @@ from processors.storage import Storage
 from streamq import App, Job, JobState
 from streamq.run.logs import ConsoleFormat
 from streamq.testing import MovableClock, run_until_idle
+from tests.processors.marks import progress_marks
 
 # As the document that asked for this system gives it.
 ASKED_FOR: Mapping[str, object] = {
@@ -271,3 +272,14 @@ async def test_the_console_shows_the_export_and_neither_its_link_nor_its_reader(
     ]
     for secret in ("/downloads/", "X-Amz-Signature", "John Doe"):
         assert secret not in caplog.text
+
+
+async def test_its_progress_has_the_marks_asked_for(
+    imobibase: App, seeded: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = progress_marks(monkeypatch)
+
+    made(await exported(imobibase, type="contracts"))
+
+    assert marks == sorted(marks)
+    assert {10, 40, 70, 85, 100} <= {*marks}
