@@ -26,6 +26,7 @@ from processors.paper.ink import (
     brand_of,
     lines,
     load_fonts,
+    long_text,
     style,
     two_lines,
     width_of,
@@ -57,7 +58,7 @@ def draw_invoice(invoice: Invoice, pix: Pix | None) -> bytes:
         story += [
             Spacer(1, 5 * mm),
             words("Observações", style(8, bold=True, color=GREY)),
-            lines(bill.notes.splitlines(), style(8.5)),
+            *long_text(bill.notes, style(8.5)),
         ]
     head = Head(brand, agency.name, tuple(_sender(agency)), "Fatura", bill.number)
     return sheets(head, story, subject=f"Fatura {bill.number} de {agency.name}", foot=FOOT)

@@ -15,7 +15,7 @@ from reportlab.lib.colors import Color, HexColor
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.platypus import Paragraph
+from reportlab.platypus import Flowable, Paragraph
 
 from processors.paper.text import brand_color, clean
 from processors.templates.brand import CONTRAST_MIN, contrast
@@ -33,6 +33,9 @@ Align = Literal[0, 1, 2]
 LEFT: Final = 0
 CENTER: Final = 1
 RIGHT: Final = 2
+
+CELL_CHARS_MAX: Final = 300
+"""Of a text that stays on one sheet. A longer one is cut: no name may fill a page."""
 
 _FOLDER: Final = Path(__file__).parent / "fonts"
 _loading: Final = threading.Lock()
@@ -92,21 +95,28 @@ def style(
 
 def words(text: str, how: ParagraphStyle | None = None) -> Paragraph:
     """Somebody's text, as it is."""
-    return Paragraph(escape(clean(text)), how or style())
+    return Paragraph(_safe(text), how or style())
 
 
 def lines(texts: Sequence[str | None], how: ParagraphStyle | None = None) -> Paragraph:
     """One line each, those that are blank left out."""
-    shown = [escape(clean(text)) for text in texts if text and text.strip()]
+    shown = [_safe(text) for text in texts if text and text.strip()]
     return Paragraph("<br/>".join(shown), how or style())
 
 
 def two_lines(first: str, second: str | None, how: ParagraphStyle | None = None) -> Paragraph:
     """The second in grey and smaller, if there is one."""
-    below = (
-        f'<br/><font size="7.5" color="#6b7280">{escape(clean(second))}</font>' if second else ""
-    )
-    return Paragraph(escape(clean(first)) + below, how or style())
+    below = f'<br/><font size="7.5" color="#6b7280">{_safe(second)}</font>' if second else ""
+    return Paragraph(_safe(first) + below, how or style())
+
+
+def long_text(text: str, how: ParagraphStyle | None = None) -> list[Flowable]:
+    """A paragraph for each of its lines, which may go on on the next sheet."""
+    return [Paragraph(escape(clean(line)), how or style()) for line in text.splitlines()]
+
+
+def _safe(text: str) -> str:
+    return escape(clean(text, CELL_CHARS_MAX))
 
 
 def width_of(text: str, size: float, *, bold: bool = False) -> float:

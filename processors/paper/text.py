@@ -11,14 +11,14 @@ _COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
-def clean(text: str) -> str:
+def clean(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
     """Without what has no look: controls, half surrogates, marks of direction; one line, cut."""
     shown = "".join(
         " " if c.isspace() and c != "\u00a0" else c
-        for c in text[: TEXT_CHARS_MAX + 1]
+        for c in text[: 2 * chars_max]
         if c.isspace() or unicodedata.category(c) not in _HIDDEN
     )
-    return f"{shown[: TEXT_CHARS_MAX - 1]}…" if len(shown) > TEXT_CHARS_MAX else shown
+    return f"{shown[: chars_max - 1]}…" if len(shown) > chars_max else shown
 
 
 def brand_color(color: str | None) -> str:
