@@ -31,6 +31,7 @@ SEARCHED_MAX: Final = 10_000
 """A search gives no more; it is begun anew from the last change that it gave."""
 _PAGE: Final = 100
 _WHAT: Final = "HubSpot"
+_NOT_FOUND: Final = "OBJECT_NOT_FOUND"
 _PROPERTIES: Final = ("email", "firstname", "lastname", "phone", "message", "lastmodifieddate")
 _STATUS: Final[Mapping[str, str]] = {
     "new": "NEW",
@@ -55,11 +56,12 @@ class _Context(msgspec.Struct, frozen=True):
 
 
 class _Error(msgspec.Struct, frozen=True):
+    category: str = ""
     message: str = ""
     context: _Context = _Context()
 
 
-class _Upserted(msgspec.Struct, frozen=True):
+class _Batch(msgspec.Struct, frozen=True):
     results: list[_Object]
     errors: list[_Error] = []
 
@@ -124,28 +126,39 @@ class HubSpot:
                 }
 
     async def push(self, kind: EntityType, records: Sequence[Outgoing]) -> Sequence[Accepted]:
+        """Known records by their id, so that a new address makes no second contact."""
         key = "email" if kind is EntityType.LEAD else OUR_ID
+        known = {one.remote_id: one for one in records if one.remote_id is not None}
         # Two leads of one address are one contact there; the last change speaks.
-        by_key = {str(record.fields[key]): record for record in records}
-        inputs = [
-            {"idProperty": key, "id": value, "properties": record.fields}
-            for value, record in by_key.items()
-        ]
+        new = {str(one.fields[key]): one for one in records if one.remote_id is None}
+        results: list[Accepted] = []
+        if known:
+            done = await self._batch(kind, "update", [{"id": remote} for remote in known], known)
+            results += _accepted(known, done, {one.id: one for one in done.results})
+        if new:
+            named = [{"idProperty": key, "id": value} for value in new]
+            done = await self._batch(kind, "upsert", named, new)
+            by_key = {str(one.properties.get(key) or "").lower(): one for one in done.results}
+            results += _accepted(new, done, by_key)
+        return results
+
+    async def _batch(
+        self,
+        kind: EntityType,
+        verb: str,
+        named: Sequence[Mapping[str, str]],
+        records: Mapping[str, Outgoing],
+    ) -> _Batch:
+        inputs = [{**name, "properties": records[name["id"]].fields} for name in named]
         answer = await self._http.send(
             "POST",
-            f"{self._access.url}/crm/v3/objects/{self._objects[kind]}/batch/upsert",
+            f"{self._access.url}/crm/v3/objects/{self._objects[kind]}/batch/{verb}",
             body=msgspec.json.encode({"inputs": inputs}),
             headers=self._access.bearer,
             bytes_max=PAGE_BYTES_MAX,
         )
         answer.check(_WHAT)
-        upserted = read(answer, _Upserted, _WHAT)
-        done = {str(one.properties.get(key) or "").lower(): one for one in upserted.results}
-        why = {value: error.message for error in upserted.errors for value in error.context.ids}
-        return [
-            _accepted(record, done.get(value.lower()), why.get(value))
-            for value, record in by_key.items()
-        ]
+        return read(answer, _Batch, _WHAT)
 
     async def leads(self, cursor: str | None) -> AsyncIterator[Page]:
         since, after = cursor or "0", "0"
@@ -187,10 +200,22 @@ class HubSpot:
         return read(answer, _Found, _WHAT)
 
 
-def _accepted(record: Outgoing, done: _Object | None, why: str | None) -> Accepted:
-    if done is None:
-        return Accepted(record.id, refused=why or f"{_WHAT} said nothing of it")
-    return Accepted(record.id, remote_id=done.id, version=str(_ms(_changed(done))))
+def _accepted(
+    records: Mapping[str, Outgoing], done: _Batch, by_key: Mapping[str, _Object]
+) -> list[Accepted]:
+    """`records` and `by_key` by what the batch named them by."""
+    errors = {value: error for error in done.errors for value in error.context.ids}
+    accepted: list[Accepted] = []
+    for value, record in records.items():
+        found, error = by_key.get(value.lower()), errors.get(value, _Error())
+        if found is None:
+            why = error.message or f"{_WHAT} said nothing of it"
+            gone = error.category == _NOT_FOUND
+            accepted.append(Accepted(record.id, refused=why, gone=gone))
+        else:
+            version = str(_ms(_changed(found)))
+            accepted.append(Accepted(record.id, remote_id=found.id, version=version))
+    return accepted
 
 
 def _lead(found: _Object) -> IncomingLead:

@@ -85,6 +85,17 @@ class Links:
             remote=remote_id,
         )
 
+    async def drop(self, work: Transaction, kind: EntityType, local_id: str) -> None:
+        """The record is gone there."""
+        await work.run(
+            "DELETE FROM integration_entity_links WHERE tenant_id = %(tenant)s"
+            " AND provider = %(provider)s AND entity_type = %(kind)s AND local_id = %(local)s",
+            tenant=self.tenant,
+            provider=self.provider.value,
+            kind=kind.value,
+            local=local_id,
+        )
+
     async def put(self, work: Transaction, kind: EntityType, link: Link) -> None:
         """A record that another row was linked to is this row's now: the other was merged there."""
         await work.run(

@@ -65,25 +65,25 @@ async def _push(
     rows: Sequence[Entity],
     sent: Sent,
 ) -> None:
-    records = {
-        row.id: Outgoing(id=row.id, fields=remote.fields(row), changed_at=row.updated_at)
-        for row in rows
-    }
-    hashes = {row_id: digest(record.fields) for row_id, record in records.items()}
     async with database.transaction(tenant=links.tenant, read_only=True) as work:
-        known = await links.of_rows(work, kind, list(records))
-    fresh = [
-        record
-        for row_id, record in records.items()
-        if row_id not in known or known[row_id].hash != hashes[row_id]
-    ]
-    sent.unchanged += len(records) - len(fresh)
+        known = await links.of_rows(work, kind, [row.id for row in rows])
+    hashes: dict[str, str] = {}
+    fresh: list[Outgoing] = []
+    for row in rows:
+        fields, link = remote.fields(row), known.get(row.id)
+        hashes[row.id] = digest(fields)
+        if link is None or link.hash != hashes[row.id]:
+            remote_id = None if link is None else link.remote_id
+            fresh.append(Outgoing(row.id, remote_id, fields, row.updated_at))
+    sent.unchanged += len(rows) - len(fresh)
     if not fresh:
         return
     results = await remote.push(kind, fresh)
     async with database.transaction(tenant=links.tenant) as work:
         for result in results:
-            if result.refused is None:
+            if result.gone:
+                await links.drop(work, kind, result.id)
+            elif result.refused is None:
                 link = Link(result.id, result.remote_id, result.version, hashes[result.id])
                 await links.put(work, kind, link)
     _count(sent, results)

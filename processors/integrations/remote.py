@@ -21,20 +21,25 @@ T = TypeVar("T")
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A record that is to go out."""
+    """A record that is to go out. `remote_id`: as the provider knows it, if it does."""
 
     id: str
+    remote_id: str | None
     fields: Fields
     changed_at: datetime
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """What became of one record; `refused`: why the provider will not have it as it is."""
+    """What became of one record; `refused`: why the provider will not have it as it is.
+
+    `gone`: it was deleted there. It is made anew when it changes here.
+    """
 
     id: str
     remote_id: str = ""
     version: str | None = None
     refused: str | None = None
+    gone: bool = False
 
 
 class IncomingLead(msgspec.Struct, frozen=True):
@@ -69,7 +74,7 @@ class Remote(Protocol):
 
     def fields(self, entity: Entity) -> Fields: ...
     async def push(self, kind: EntityType, records: Sequence[Outgoing]) -> Sequence[Accepted]:
-        """Safe to repeat: the provider knows a record by our id."""
+        """Safe to repeat: those without a `remote_id` are found by a key of ours."""
 
     def leads(self, cursor: str | None) -> AsyncIterator[Page]:
         """What changed since, oldest first, at most `PAGES_MAX` pages."""

@@ -42,6 +42,7 @@ _STAGES: Final[Mapping[str, str]] = {
     "pending": "Negotiation/Review",
     "cancelled": "Closed Lost",
 }
+_GONE: Final = frozenset({"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY"})
 _STAGE_WON: Final = "Closed Won"
 _QUERY: Final = (
     "SELECT Id, FirstName, LastName, Email, Phone, Description, LastModifiedDate, SystemModstamp"
@@ -122,11 +123,29 @@ class Salesforce:
                 }
 
     async def push(self, kind: EntityType, records: Sequence[Outgoing]) -> Sequence[Accepted]:
+        """Known records by their id: one that was made there has not our id yet."""
         name = _OBJECTS[kind]
-        rows = [{"attributes": {"type": name}, **record.fields} for record in records]
+        known = [one for one in records if one.remote_id is not None]
+        new = [one for one in records if one.remote_id is None]
+        results: list[Accepted] = []
+        if known:
+            results += await self._save("", name, known)
+        if new:
+            results += await self._save(f"/{name}/{OUR_ID}", name, new)
+        return results
+
+    async def _save(self, path: str, name: str, records: Sequence[Outgoing]) -> list[Accepted]:
+        rows = [
+            {
+                "attributes": {"type": name},
+                **({"id": record.remote_id} if record.remote_id else {}),
+                **record.fields,
+            }
+            for record in records
+        ]
         answer = await self._http.send(
             "PATCH",
-            f"{self._access.url}/services/data/{VERSION}/composite/sobjects/{name}/{OUR_ID}",
+            f"{self._access.url}/services/data/{VERSION}/composite/sobjects{path}",
             body=msgspec.json.encode({"allOrNone": False, "records": rows}),
             headers=self._access.bearer,
             bytes_max=PAGE_BYTES_MAX,
@@ -169,7 +188,8 @@ def _accepted(record: Outgoing, saved: _Saved) -> Accepted:
     if saved.success and saved.id:
         return Accepted(record.id, remote_id=saved.id)
     why = "; ".join(f"{one.status_code} {one.message}".strip() for one in saved.errors)
-    return Accepted(record.id, refused=why or "no reason was given")
+    gone = any(one.status_code in _GONE for one in saved.errors)
+    return Accepted(record.id, refused=why or "no reason was given", gone=gone)
 
 
 def _lead(found: _Lead) -> IncomingLead:

@@ -57,13 +57,23 @@ async def add_lead(database: Database, tenant: str, lead: str, **changed: str) -
     return lead
 
 
-async def change_lead(database: Database, lead: str, name: str, *, at: datetime) -> None:
-    """As the application does it: with the time of the change."""
+async def change_lead(
+    database: Database,
+    lead: str,
+    name: str,
+    *,
+    email: str | None = None,
+    after: datetime | None = None,
+) -> None:
+    """As the application does it, with the time of the change: now, and later than `after`."""
     async with database.transaction() as work:
         await work.run(
-            "UPDATE leads SET name = %(name)s, updated_at = %(at)s WHERE id = %(id)s",
+            "UPDATE leads SET name = %(name)s, email = coalesce(%(email)s, email),"
+            " updated_at = greatest(clock_timestamp(), %(after)s::timestamp + interval '1 ms')"
+            " WHERE id = %(id)s",
             name=name,
-            at=at,
+            email=email,
+            after=after,
             id=lead,
         )
 

@@ -40,6 +40,9 @@ class Crm:
     def of(self, kind: str) -> list[Record]:
         return [record for record in self.records if record.kind == kind]
 
+    def has(self, kind: str, record_id: str) -> bool:
+        return any(one.id == record_id for one in self.of(kind))
+
     def put(self, kind: str, fields: Mapping[str, str], record_id: str | None = None) -> Record:
         """Makes or changes a record, as somebody there would."""
         found = [one for one in self.of(kind) if one.id == record_id]
@@ -85,20 +88,29 @@ class HubSpotDouble(Crm):
     def answered(self, asked: Asked) -> object:
         kind, _, verb = path_of(asked).removeprefix("/crm/v3/objects/").partition("/")
         body = json.loads(asked.body)
-        return self._search(kind, body) if verb == "search" else self._upserted(kind, body)
+        if verb == "search":
+            return self._search(kind, body)
+        return self._saved(kind, body, known=verb == "batch/update")
 
-    def _upserted(self, kind: str, body: Json) -> Json:
+    def _saved(self, kind: str, body: Json, *, known: bool) -> Json:
         inputs = body["inputs"]
         assert isinstance(inputs, list) and len(inputs) <= 100
         keys = [one["id"] for one in inputs]
         assert len(set(keys)) == len(keys), "HubSpot refuses a batch that names a record twice"
         results, errors = [], []
         for one in inputs:
+            context = {"ids": [one["id"]]}
             if (why := self.rejected.get(one["id"])) is not None:
-                errors.append({"status": "error", "message": why, "context": {"ids": [one["id"]]}})
-            else:
+                errors.append({"status": "error", "message": why, "context": context})
+            elif not known:
                 record = self.upsert(kind, one["idProperty"], one["id"], one["properties"])
                 results.append({**self._object(record), "new": True})
+            elif self.has(kind, one["id"]):
+                record = self.put(kind, one["properties"], one["id"])
+                results.append(self._object(record))
+            else:
+                gone = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": "not found"}
+                errors.append({**gone, "context": context})
         return {"status": "COMPLETE", "results": results, "errors": errors}
 
     def _search(self, kind: str, body: Json) -> Json:
@@ -145,8 +157,11 @@ class SalesforceDouble(Crm):
         assert path.startswith("/services/data/v62.0/")
         if "/composite/" in path:
             assert asked.line.startswith("PATCH ")
+            body = json.loads(asked.body)
+            if path.endswith("/composite/sobjects"):
+                return [self._updated(one) for one in body["records"]]
             kind, key = path.split("/")[-2:]
-            return self._upserted(kind, key, json.loads(asked.body))
+            return self._upserted(kind, key, body)
         target = asked.line.split(" ")[1]
         start = 0
         if "/query/" in path:
@@ -169,6 +184,14 @@ class SalesforceDouble(Crm):
                 saved = self.upsert(kind, key, one[key], one)
                 results.append({"id": saved.id, "success": True, "errors": [], "created": True})
         return results
+
+    def _updated(self, one: dict[str, str]) -> Json:
+        kind = json.loads(json.dumps(one.pop("attributes")))["type"]
+        record_id = one.pop("id")
+        if not self.has(kind, record_id):
+            error = {"statusCode": "ENTITY_IS_DELETED", "message": "entity is deleted"}
+            return {"id": record_id, "success": False, "errors": [error]}
+        return {"id": self.put(kind, one, record_id).id, "success": True, "errors": []}
 
     def _queried(self, query: str, start: int) -> Json:
         assert query.startswith("SELECT Id, FirstName, ") and " FROM Lead WHERE " in query
