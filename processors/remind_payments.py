@@ -23,6 +23,7 @@ from processors.reminders.kinds import (
 )
 from processors.reminders.owed import Contract, Row
 from processors.reminders.words import Mail
+from processors.saying import say
 from streamq import Context, Fail, Payload
 from streamq.errors import InvalidInput
 from streamq.metrics import counter
@@ -31,6 +32,8 @@ ATTEMPTS = 3
 TIMEOUT = timedelta(minutes=1)
 EXPIRING = "contract-expiring"
 """The kind of a notice of a contract's end, where it is counted."""
+MAIL = "payment-reminder"
+"""What the jobs of its mails are called."""
 
 REMINDERS = counter(
     app,
@@ -80,6 +83,7 @@ class Reminded(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 class Due(msgspec.Struct, frozen=True):
     """A mail that is to go out, and the row that says so."""
 
+    tenant: str
     contract: Contract
     mail: Mail
     row: Row
@@ -136,7 +140,7 @@ async def _due(shared: Shared, data: RemindPayment, job: Context) -> Due | Skipp
             work, payment.id, data.type, tenant=tenant, job_id=job.id, today=today, added=added
         )
         mail = words.reminder(data.type, contract, payment, today)
-        return Due(contract, mail, row, payment.id)
+        return Due(tenant, contract, mail, row, payment.id)
 
 
 async def _ending(shared: Shared, data: TellOfEnd, job: Context) -> Due | Skipped:
@@ -153,7 +157,7 @@ async def _ending(shared: Shared, data: TellOfEnd, job: Context) -> Due | Skippe
         if await owed.switched_off(work, CONTRACT_EXPIRING):
             return Skipped.SWITCHED_OFF
         row = await owed.notice_row(work, contract, tenant=tenant, job_id=job.id)
-        return Due(contract, words.expiring(contract, today), row)
+        return Due(tenant, contract, words.expiring(contract, today), row)
 
 
 async def _tenant(shared: Shared, contract_id: int | str) -> str:
@@ -176,7 +180,12 @@ async def _told(job: Context, kind: str, due: Due | Skipped) -> Reminded:
         await job.progress(1.0)
         return Reminded(skipped=due)
     assert due.contract.email is not None
-    _say(job, f"Sending {kind} for contract {due.contract.id} to {due.contract.email}")
+    say(
+        log,
+        job,
+        "reminder.sending",
+        f"Sending {kind} for contract {due.contract.id} to {due.contract.email}",
+    )
     await job.progress(0.7)
     try:
         # The row's id and not the job's: however often this runs, it is one mail.
@@ -186,6 +195,8 @@ async def _told(job: Context, kind: str, due: Due | Skipped) -> Reminded:
             template=due.mail.template,
             data=due.mail.data,
             job_id=f"reminder:{due.row.id}",
+            name=MAIL,
+            tenant=due.tenant,
         )
     except InvalidInput as error:
         raise Fail(f"contract {due.contract.id}: no mail can be made of its data: {error}") from (
@@ -193,9 +204,10 @@ async def _told(job: Context, kind: str, due: Due | Skipped) -> Reminded:
         )
     await REMINDERS.inc(type=kind, outcome="mailed")
     await job.progress(1.0)
-    _say(job, f"Queued {kind} for contract {due.contract.id} as mail {mail_job}")
+    say(
+        log,
+        job,
+        "reminder.queued",
+        f"Queued {kind} for contract {due.contract.id} as mail {mail_job}",
+    )
     return Reminded(email_job_id=mail_job, payment_id=due.payment_id)
-
-
-def _say(job: Context, text: str) -> None:
-    log.info(text, extra={"event": "reminder", "queue": job.queue, "job_id": job.id})

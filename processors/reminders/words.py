@@ -69,8 +69,8 @@ def _about(kind: ReminderType, late: int, month: str) -> str:
             return f"Seu aluguel de {month} está em atraso há {_days(late)}."
         case ReminderType.FINAL_NOTICE:
             return (
-                f"Seu aluguel de {month} está em atraso há {_days(late)}. Este é o último"
-                " aviso antes das medidas previstas em contrato: fale conosco para regularizar."
+                f"Seu aluguel de {month} está em atraso há {_days(late)} e, apesar dos avisos"
+                " anteriores, ainda não identificamos o pagamento."
             )
 
 

@@ -123,7 +123,7 @@ async def test_a_final_notice_says_so_and_what_was_paid_in_part(
     data = mail["data"]
     assert isinstance(data, dict)
     assert (data["isFinalNotice"], data["rentAmount"]) == (True, "1000.00")
-    assert "último aviso" in data["message"]
+    assert "apesar dos avisos anteriores" in data["message"]
     assert data["message"].endswith(
         "Já recebemos R$\u00a0550,00 de R$\u00a01.550,00; faltam R$\u00a01.000,00."
     )
