@@ -1,5 +1,6 @@
 """The brand in whose name a mail goes out, and colours that can be read whatever its are."""
 
+import colorsys
 import re
 
 import msgspec
@@ -13,6 +14,8 @@ _BLACK = "#000000"
 _INK = "#1f2937"
 # WCAG 2.2, 1.4.3: text must stand out from its ground by this much to be read with weak eyes.
 CONTRAST_MIN = 4.5
+_HUES_APART_MAX = 30 / 360
+_SATURATION_MIN = 0.2
 
 
 class Branding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -56,13 +59,36 @@ class Palette(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def palette(branding: Branding) -> Palette:
-    """The brand's colours where text can be read on them, and others where it cannot."""
-    colors = (branding.primary_color, branding.secondary_color)
-    bold = next((color for color in colors if contrast(color, _WHITE) >= CONTRAST_MIN), None)
-    if bold is not None:
-        return Palette(ground=bold, on_ground=_WHITE, link=bold)
-    # Both are too light for white letters and for links on white paper. Black can be read on them.
-    return Palette(ground=branding.primary_color, on_ground=_BLACK, link=_INK)
+    """The brand's colours where text can be read on them, and others where it cannot.
+
+    The ground is the primary colour, or the secondary where that is another shade of it that bears
+    white letters; else letters are black.
+    """
+    primary, secondary = branding.primary_color, branding.secondary_color
+    shades = [primary, secondary] if _is_shade(primary, secondary) else [primary]
+    ground = next((color for color in shades if _is_bold(color)), primary)
+    return Palette(
+        ground=ground,
+        on_ground=_WHITE if _is_bold(ground) else _BLACK,
+        link=next((color for color in (ground, secondary) if _is_bold(color)), _INK),
+    )
+
+
+def _is_bold(color: str) -> bool:
+    """Whether it can be read on white, and white on it."""
+    return contrast(color, _WHITE) >= CONTRAST_MIN
+
+
+def _is_shade(one: str, other: str) -> bool:
+    (hue, _, saturation), (other_hue, _, other_saturation) = map(_hls, (one, other))
+    apart = abs(hue - other_hue)
+    is_color = min(saturation, other_saturation) >= _SATURATION_MIN
+    return is_color and min(apart, 1 - apart) <= _HUES_APART_MAX
+
+
+def _hls(color: str) -> tuple[float, float, float]:
+    red, green, blue = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    return colorsys.rgb_to_hls(red, green, blue)
 
 
 def contrast(one: str, other: str) -> float:

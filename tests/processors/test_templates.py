@@ -235,6 +235,24 @@ def test_text_can_be_read_on_every_brands_colours(primary: str, secondary: str) 
     assert contrast(colors.link, "#ffffff") >= CONTRAST_MIN
 
 
+@pytest.mark.parametrize(
+    ("primary", "secondary", "ground", "on_ground", "link"),
+    [
+        ("#2563eb", "#1e40af", "#2563eb", "#ffffff", "#2563eb"),
+        ("#3b82f6", "#2563eb", "#2563eb", "#ffffff", "#2563eb"),  # a darker shade of it
+        ("#f97316", "#ea580c", "#f97316", "#000000", "#1f2937"),
+        ("#f97316", "#333333", "#f97316", "#000000", "#333333"),  # grey is no shade of orange
+        ("#f97316", "#1e40af", "#f97316", "#000000", "#1e40af"),
+    ],
+)
+def test_a_mail_is_in_the_primary_colour_or_a_shade_of_it(
+    primary: str, secondary: str, ground: str, on_ground: str, link: str
+) -> None:
+    colors = palette(Branding(primary_color=primary, secondary_color=secondary))
+
+    assert (colors.ground, colors.on_ground, colors.link) == (ground, on_ground, link)
+
+
 @pytest.mark.parametrize("color", ["red", "#fff", "#12345g", "#2563eb;display:none", "url(x)", ""])
 def test_a_brands_colour_is_a_colour_and_nothing_else(color: str) -> None:
     with pytest.raises(MailRefused, match="primaryColor"):
