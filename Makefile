@@ -59,7 +59,7 @@ test: gates ## every gate and every test, on every server (under 15 min)
 	$(PYTEST)
 	@$(MAKE) --no-print-directory test-servers
 
-test-servers: setup ## transitions and integration again on Redis 6.2 and Redis 7.0
+test-servers: setup ## transitions and integration again on Redis 6.2, Redis 7.0 and a cluster of three
 	$(BIN)/python -m tests.support.on_servers
 
 cron-check: setup ## schedules against two oracles: every zone, every clock change 2000-2040 (about 20 min)

@@ -17,6 +17,13 @@ from tests.support import servers
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if servers.chosen() is servers.ServerKind.CLUSTER:
+        left_out = [item for item in items if item.get_closest_marker("one_server")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedServer]:
     """One server for the session, of the kind that STREAMQ_TEST_SERVER names; append-only off."""
@@ -27,7 +34,7 @@ def server() -> Iterator[EmbeddedServer]:
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    with servers.running(binary) as started:
+    with servers.session(binary) as started:
         yield started
 
 
@@ -36,9 +43,10 @@ def prefix(server: EmbeddedServer) -> Iterator[str]:
     """What all keys of this test begin with; they are removed after it."""
     mine = f"t{secrets.token_hex(4)}"
     yield mine
-    with redis.Redis.from_url(server.url) as client:
-        for batch in _batches(client.scan_iter(match=f"{mine}:*", count=1_000)):
-            client.unlink(*batch)
+    with redis.Redis.from_url(server.url) as client, client.pipeline(transaction=False) as pipe:
+        for key in client.scan_iter(match=f"{mine}:*", count=1_000):
+            pipe.unlink(key)  # each alone: on a cluster they are of several slots
+        pipe.execute()
 
 
 @pytest.fixture
@@ -47,14 +55,3 @@ async def raw(server: EmbeddedServer) -> AsyncIterator[Redis]:
     client = Redis.from_url(server.url, decode_responses=False)
     yield client
     await client.aclose()
-
-
-def _batches(keys: Iterator[bytes], size: int = 1_000) -> Iterator[list[bytes]]:
-    batch: list[bytes] = []
-    for key in keys:
-        batch.append(key)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

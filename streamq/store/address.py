@@ -17,11 +17,12 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
-from streamq.errors import RedisUnavailable
+from streamq.errors import RedisRefusedPassword, RedisUnavailable
 
 CONNECT_TIMEOUT_S = 2.0  # a refused or silent server is reported after this, not after a minute
+KEYS_TRIED_MAX = 10_000_000  # until one is in a range of slots, which may be a single one
 SENTINEL_PORT = 26379
 REDIS_PORT = 6379
 
@@ -127,10 +128,22 @@ async def _ask(kwargs: Mapping[str, object], *command: str) -> object:
         await connection.disconnect(nowait=True)
 
 
+def is_refused_password(error: BaseException) -> bool:
+    """Of a connection that was not made."""
+    # redis-py 8.1 wraps it in a ConnectionError, whose text is not the server's word.
+    words = str(error)
+    return (
+        isinstance(error, AuthenticationError)
+        or isinstance(error.__cause__, AuthenticationError)
+        or "NOAUTH" in words
+        or "WRONGPASS" in words
+    )
+
+
 async def _first_answer(
     address: Address, hosts: list[str], *command: str, with_login: bool
 ) -> tuple[str, list[object]]:
-    """The host that answered, and what."""
+    """The host that answered, and what. Raises RedisUnavailable, RedisRefusedPassword."""
     why = "no host is named"
     for host in hosts:
         kwargs = _plain(address, host, "")
@@ -140,6 +153,8 @@ async def _first_answer(
         try:
             answer = await _ask(kwargs, *command)
         except (RedisError, OSError, TimeoutError) as error:
+            if with_login and is_refused_password(error):
+                raise RedisRefusedPassword(address.origin, address.user) from error
             why = f"{host}: {error}"
             continue
         if isinstance(answer, list):
@@ -162,17 +177,40 @@ async def _by_sentinel(address: Address) -> dict[str, object]:
 
 
 async def _by_cluster(address: Address, key: bytes) -> dict[str, object]:
+    slot = key_slot(key)
+    for first, last, node in await _slots(address):
+        if first <= slot <= last:
+            return _plain(address, node, "")
+    raise RedisUnavailable(address.shown, address.origin, f"no node holds slot {slot}")
+
+
+async def key_of_each_master(address: Address) -> list[bytes]:
+    """For what has to be asked of the whole of Redis: a key that each master of a cluster holds.
+
+    Raises what `resolve` raises.
+    """
+    if address.scheme != "redis+cluster":
+        return [b""]
+    # The master's last range is as good as any other.
+    ranges = {node: (first, last) for first, last, node in await _slots(address)}
+    return [
+        next(key for n in range(KEYS_TRIED_MAX) if first <= key_slot(key := b"%d" % n) <= last)
+        for first, last in ranges.values()
+    ]
+
+
+async def _slots(address: Address) -> list[tuple[int, int, str]]:
+    """First and last slot of each range, and the master that holds it."""
     asked, ranges = await _first_answer(
         address, _hosts(address, REDIS_PORT), "CLUSTER", "SLOTS", with_login=True
     )
-    slot = key_slot(key)
+    found = []
     for held in ranges:
         assert isinstance(held, list)
         first, last, (host, port, *_) = held[:3]
-        if first <= slot <= last:
-            # A node that was not told its own name has none: it is the one that was asked.
-            return _plain(address, _netloc(host or _host_of(asked), port), "")
-    raise RedisUnavailable(address.shown, address.origin, f"no node holds slot {slot}")
+        # A node that was not told its own name has none: it is the one that was asked.
+        found.append((int(first), int(last), _netloc(host or _host_of(asked), port)))
+    return found
 
 
 def _host_of(netloc: str) -> bytes:

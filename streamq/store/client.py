@@ -28,6 +28,8 @@ from streamq.store.address import (
     CONNECT_TIMEOUT_S,
     Address,
     AnyConnection,
+    is_refused_password,
+    key_of_each_master,
     open_connection,
     resolve,
 )
@@ -146,11 +148,7 @@ class Wire:
         except (RedisError, OSError, TimeoutError) as error:
             _abort(connection)
             text = str(error).rstrip(".")
-            # redis-py 8.1 wraps it in a ConnectionError, whose text is not the server's word.
-            refused = isinstance(error, AuthenticationError) or isinstance(
-                error.__cause__, AuthenticationError
-            )
-            if refused or "NOAUTH" in text or "WRONGPASS" in text:
+            if is_refused_password(error):
                 raise RedisRefusedPassword(origin, self._address.user) from error
             if "Connection closed by server" in text and self._address.scheme == "redis":
                 text += " (does it speak TLS? then use rediss:// or REDIS_TLS=true)"
@@ -318,6 +316,10 @@ class Redis:
             found = Wire(self.address, key, name=f"{self._name}-{purpose}")
             self._wires[purpose, slot] = found
         return found
+
+    async def everywhere(self, purpose: str) -> list[Wire]:
+        """A connection to each master, to ask all of them. Raises RedisUnavailable."""
+        return [self.wire(purpose, key) for key in await key_of_each_master(self.address)]
 
     def _close_idle(self) -> None:
         """On a cluster an application's own keys lie in any number of slots."""

@@ -75,17 +75,17 @@ async def ms_left(redis: Redis, root: bytes, name: str) -> int | None:
 
 async def scan(redis: Redis, root: bytes, stem: str) -> AsyncIterator[str]:
     """Names that begin with `stem`; what comes or goes meanwhile may be missed or seen twice."""
-    start = value_key(root, stem) if stem else root
-    cursor = b"0"
-    for _ in range(SCANS_MAX):
-        cursor, keys = await _ask(
-            redis, start, "SCAN", cursor, "MATCH", _escaped(start) + b"*", "COUNT", SCAN_PAGE
-        )
-        for key in keys:
-            # Whoever shares a root may have names there that are none to us.
-            yield key[len(root) :].decode(errors="replace")
-        if cursor == b"0":
-            return
+    pattern = _escaped(value_key(root, stem) if stem else root) + b"*"
+    for wire in await redis.everywhere("scripts"):
+        cursor = b"0"
+        for _ in range(SCANS_MAX):
+            command = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_PAGE)
+            cursor, keys = await wire.call("SCAN", command)
+            for key in keys:
+                # Whoever shares a root may have names there that are none to us.
+                yield key[len(root) :].decode(errors="replace")
+            if cursor == b"0":
+                break
 
 
 def _escaped(text: bytes) -> bytes:

@@ -183,6 +183,7 @@ def test_force_asks_no_app(shop: CommandLine) -> None:
     assert shop.run("job", "n", "--json").record()["data"] == [1]
 
 
+@pytest.mark.one_server
 def test_without_an_app_only_a_queue_that_redis_knows_is_taken(
     server: EmbeddedServer, prefix: str, tmp_path: Path
 ) -> None:

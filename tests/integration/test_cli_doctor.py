@@ -64,6 +64,7 @@ def test_a_server_that_evicts_is_an_error_with_the_way_out(prefix: str, tmp_path
     assert human.out.splitlines()[-1].startswith("1 error, ")
 
 
+@pytest.mark.one_server
 def test_no_append_only_file_is_a_warning(line: CommandLine) -> None:
     code, found = _findings(line)  # the server of the tests has none
 

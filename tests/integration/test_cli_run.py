@@ -288,6 +288,7 @@ def test_a_terminal_that_is_closed_ends_dev_and_its_server(
         assert process.wait(LIMIT_S) == 0, log.read_text()
 
 
+@pytest.mark.one_server
 def test_dev_uses_the_redis_that_is_named_and_starts_none(
     line: CommandLine, server: EmbeddedServer, tmp_path: Path
 ) -> None:

@@ -228,6 +228,7 @@ def test_an_output_without_our_letters_gets_escapes_and_no_error(line: CommandLi
     assert "\\u65e5\\u672c" in done.out
 
 
+@pytest.mark.one_server
 def test_a_fault_of_our_own_is_a_line_and_not_a_page(line: CommandLine) -> None:
     line.run("add", "email", "welcome", "--force")
     with redis.Redis.from_url(line.environ()["REDIS_URL"]) as client:

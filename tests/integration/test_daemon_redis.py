@@ -47,7 +47,7 @@ async def test_a_wrong_password_ends_it_with_3(fleet: Fleet, raw: RawRedis) -> N
     await raw.acl_setuser(
         user, enabled=True, passwords=["+right"], keys=["*"], categories=["+@all"]
     )
-    where = fleet.url.replace("unix://", f"unix://{user}:{quote('wrong')}@")
+    where = fleet.url.replace("://", f"://{user}:{quote('wrong')}@")
 
     daemon = await fleet.start({"REDIS_URL": where}, ready=False)
 

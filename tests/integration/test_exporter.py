@@ -23,6 +23,7 @@ from streamq.store.client import Redis
 from tests.support.waiting import soon
 from tests.support.workers import QUEUE, Floor, Watched
 
+pytestmark = pytest.mark.one_server
 AT_ONCE_S: Final = 1.0
 """A scrape answers within a second, whatever Redis does."""
 

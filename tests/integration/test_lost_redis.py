@@ -244,6 +244,7 @@ async def test_a_worker_whose_password_is_refused_waits_without_haste_until_it_i
             floor.raw.acl_deluser(user)
 
 
+@pytest.mark.one_server
 async def test_a_worker_that_may_not_call_scripts_for_a_while_goes_on_afterwards(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from streamq.store.address import Address
 from streamq.store.client import Redis
 from streamq.store.keys import keys_of
 from streamq.store.scripts import Link, link
+from tests.support import servers
 from tests.support.by_hand import LEASE_MS, W1, ByHand
 from tests.support.sentry_side import part, started
 
@@ -21,7 +22,7 @@ BAD = JobId("bad")
 
 @pytest.fixture
 async def at(server: EmbeddedServer, prefix: str) -> AsyncIterator[Link]:
-    client = Redis(Address(server.url, "the test"))
+    client = Redis(Address(servers.door(server.url), "the test"))
     yield link(client, keys_of(prefix, "q"))
     await client.close()
 

@@ -51,6 +51,7 @@ async def _busy(wire: CountedWire, prefix: str, queue: str, waiting: int) -> Lin
     return at
 
 
+@pytest.mark.one_server
 async def test_the_counts_of_many_queues_cost_one_round_trip(
     wire: CountedWire, prefix: str
 ) -> None:
@@ -65,6 +66,7 @@ async def test_the_counts_of_many_queues_cost_one_round_trip(
     assert together == [await reads.counts(at) for at in ats]
 
 
+@pytest.mark.one_server
 async def test_very_many_queues_are_asked_in_several_shares(wire: CountedWire, prefix: str) -> None:
     ats = [Link(wire, keys_of(prefix, f"q{i}")) for i in range(reads.COUNTED_TOGETHER + 1)]
 

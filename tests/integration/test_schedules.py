@@ -17,6 +17,7 @@ from streamq.schedule import FIRE_ONCE, SKIP_MISSED, Misfire, Overlap, Slot, fir
 from streamq.settings import Settings
 from streamq.store.keys import keys_of
 from streamq.timetable import RETIRE_MS, SILENCE_MS
+from tests.support import servers
 from tests.support.clockworks import DAY_MS, HOUR_MS, Clockworks, slots_in, turn
 from tests.support.waiting import soon
 from tests.support.workers import QUEUE, Floor, StillClock
@@ -380,10 +381,11 @@ async def test_a_queue_that_only_a_schedule_uses_is_found_by_those_who_look(
     assert await clockworks.floor.app.used_queues() == [QUEUE]
 
 
+@pytest.mark.one_server
 async def test_trouble_in_one_queue_leaves_the_others_alone(
     server: EmbeddedServer, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = App("tests", settings=Settings(), redis=server.url, prefix=prefix)
+    app = App("tests", settings=Settings(), redis=servers.door(server.url), prefix=prefix)
     for queue in ("broken", "newer", "well"):
         app.declare_queue(queue)
         app.schedule(f"tick-{queue}", queue=queue, job="tick", every="1s")

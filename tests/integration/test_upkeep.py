@@ -24,7 +24,7 @@ from streamq.store.keys import keys_of
 from streamq.store.reads import WorkerRow
 from streamq.store.replies import Chore
 from streamq.store.scripts import Link, link
-from tests.support import invariants
+from tests.support import invariants, servers
 from tests.support.by_hand import LEASE_MS, W1, W2, ByHand, names
 from tests.support.waiting import soon
 
@@ -50,7 +50,7 @@ def checked(server: EmbeddedServer, prefix: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 async def at(server: EmbeddedServer, prefix: str) -> AsyncIterator[Link]:
-    client = Redis(Address(server.url, "the test"))
+    client = Redis(Address(servers.door(server.url), "the test"))
     yield link(client, keys_of(prefix, "q"))
     await client.close()
 
@@ -414,7 +414,7 @@ async def test_a_heart_beats_tells_of_the_dead_and_does_the_chores(
     await transitions.register(at, W1, kind="e", row=b"row")
     worker = Worker(W1, WorkerId("never"))
     heart = Heart(
-        Address(server.url, "the test"),
+        Address(servers.door(server.url), "the test"),
         prefix,
         [worker],
         {"q": Keeps()},

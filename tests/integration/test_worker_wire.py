@@ -70,6 +70,7 @@ async def test_the_reply_of_a_cancelled_call_is_handed_to_nobody_else(
     assert wire.generation == 2
 
 
+@pytest.mark.one_server
 async def test_a_call_that_takes_too_long_is_given_up_with_those_behind_it(wire: Wire) -> None:
     blocked = asyncio.create_task(wire.call("pop", ("BLPOP", "nothing", 20), timeout_s=0.05))
     behind = asyncio.create_task(_echo(wire, "behind"))
@@ -149,6 +150,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open(server: Embedded
 # ---- error replies
 
 
+@pytest.mark.one_server
 async def test_an_error_reply_is_an_error_of_ours_and_leaves_the_connection(
     wire: Wire, prefix: str
 ) -> None:

@@ -16,6 +16,8 @@ from typing import Final
 
 import msgspec
 
+from tests.support import servers
+
 ROOT: Final = Path(__file__).parents[2]
 LIMIT_S: Final = 40.0
 """For one command, on a machine that is busy with other tests."""
@@ -83,7 +85,7 @@ class CommandLine:
 
     def __init__(self, url: str | None, prefix: str, folder: Path) -> None:
         self.folder = folder
-        self._own = {"STREAMQ_PREFIX": prefix} | ({"REDIS_URL": url} if url else {})
+        self._own = {"STREAMQ_PREFIX": prefix} | ({"REDIS_URL": servers.door(url)} if url else {})
 
     def with_shop(self) -> None:
         """From now on the folder holds an app, and settings that name it."""

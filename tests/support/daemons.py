@@ -30,7 +30,7 @@ from streamq.store.client import Redis
 from streamq.store.keys import keys_of
 from streamq.store.reads import WorkerSeen
 from streamq.store.scripts import Link, link
-from tests.support import handlers, invariants
+from tests.support import handlers, invariants, servers
 from tests.support.waiting import soon
 
 ROOT: Final = Path(__file__).parents[2]
@@ -115,10 +115,11 @@ class Fleet:
     """See the module."""
 
     def __init__(self, url: str, prefix: str, folder: Path) -> None:
-        self.url, self.prefix, self.folder = url, prefix, folder
+        self.url, self.prefix, self.folder = servers.door(url), prefix, folder
+        self.raw_url = url
         self.daemons: list[RunningDaemon] = []
         self._ran = folder / "ran"
-        self.redis = Redis(Address(url, "the test"), name="fleet")
+        self.redis = Redis(Address(self.url, "the test"), name="fleet")
 
     async def __aenter__(self) -> Self:
         here = Settings(prefix=self.prefix).with_redis(self.url, "the test")
@@ -136,7 +137,7 @@ class Fleet:
         await handlers.app.close()
         await self.redis.close()
         if error is None:
-            with redis.Redis.from_url(self.url, protocol=2) as raw:
+            with redis.Redis.from_url(self.raw_url, protocol=2) as raw:
                 invariants.check(raw, self.prefix)
 
     # -- daemons

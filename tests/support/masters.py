@@ -1,12 +1,13 @@
 """Redis behind a sentinel, and a cluster: real ones, each of a few small processes."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import redis
+from redis.crc import key_slot
 
 from streamq.embedded import EmbeddedServer, EmbeddedServerError, ServerBinary
 from tests.support.waiting import until
@@ -107,27 +108,31 @@ def _sentinel(binary: ServerBinary, folder: Path, host: str, port: int) -> Itera
 
 
 @contextmanager
-def clustered(binary: ServerBinary, folder: Path) -> Iterator[list[EmbeddedServer]]:
-    """Two masters, each with half of the slots."""
+def clustered(
+    binary: ServerBinary, folder: Path, *, size: int = 2, first: Collection[str] = ()
+) -> Iterator[list[EmbeddedServer]]:
+    """So many masters, each with its part of the slots; the first has the queues named `first`."""
     with ExitStack() as stack:
-        nodes = [stack.enter_context(_node(binary, folder / name)) for name in ("a", "b")]
+        nodes = [stack.enter_context(_node(binary, folder / str(i))) for i in range(size)]
         clients = [
             stack.enter_context(redis.Redis(port=_tcp(node)[1], protocol=2)) for node in nodes
         ]
+        of_first = {key_slot(name.encode()) for name in first}
+        owner = [0 if slot in of_first else slot * size // SLOTS for slot in range(SLOTS)]
         for i, client in enumerate(clients):
-            own = range(i * SLOTS // 2, (i + 1) * SLOTS // 2)
+            own = [slot for slot in range(SLOTS) if owner[slot] == i]
             client.execute_command("CLUSTER", "ADDSLOTS", *own)
-        clients[0].execute_command("CLUSTER", "MEET", *_tcp(nodes[1]))
+            clients[0].execute_command("CLUSTER", "MEET", *_tcp(nodes[i]))
         until(
-            lambda: all(_sees_all(client) for client in clients),
+            lambda: all(_sees_all(client, size) for client in clients),
             "the cluster is whole", limit_s=START_LIMIT_S,
         )  # fmt: skip
         yield nodes
 
 
-def _sees_all(client: redis.Redis) -> bool:
+def _sees_all(client: redis.Redis, size: int) -> bool:
     info = client.execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call]
-    return (info["cluster_state"], info["cluster_size"]) == ("ok", "2")
+    return (info["cluster_state"], info["cluster_size"]) == ("ok", str(size))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from tests.support import apt
 from tests.support.servers import CHOICE, ServerKind, find
 
 ROOT: Final = Path(__file__).parents[2]
-KINDS: Final = (ServerKind.REDIS62, ServerKind.REDIS70)
+KINDS: Final = (ServerKind.REDIS62, ServerKind.REDIS70, ServerKind.CLUSTER)
 FOLDERS: Final = ("tests/transitions", "tests/integration")
 SIDE_BY_SIDE: Final = ("--numprocesses", "auto", "--maxprocesses", "8")
 

@@ -11,7 +11,7 @@ from streamq.store.scripts import script
 from tests.support.by_hand import ByHand, Rechecked
 from tests.support.torn import Aftermath, Case, Stage
 
-ASIDE: Final = b"aside"
+ASIDE: Final = b"{q}:aside"
 TOKENS: Final = ("wake", "wake0")
 
 

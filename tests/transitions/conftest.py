@@ -11,7 +11,7 @@ from streamq.store.address import Address
 from streamq.store.client import Redis
 from streamq.store.keys import keys_of
 from streamq.store.scripts import Link, link
-from tests.support import invariants
+from tests.support import invariants, servers
 from tests.support.by_hand import ByHand
 from tests.support.planted import plant_each
 from tests.support.torn import Case, Torn, tear
@@ -108,12 +108,12 @@ def look(server: EmbeddedServer, prefix: str) -> Iterator[Look]:
 
 @pytest.fixture
 def server_url(server: EmbeddedServer) -> str:
-    return server.url
+    return servers.door(server.url)
 
 
 @pytest.fixture
 async def at(server: EmbeddedServer, prefix: str) -> AsyncIterator[Link]:
-    client = Redis(Address(server.url, "the test"))
+    client = Redis(Address(servers.door(server.url), "the test"))
     yield link(client, keys_of(prefix, "q"))
     await client.close()
 
@@ -126,4 +126,4 @@ async def hand(at: Link, look: Look) -> ByHand:
 
 @pytest.fixture
 def trial(server: EmbeddedServer, look: Look, hand: ByHand) -> Trial:
-    return Trial(server.url, look, hand)
+    return Trial(servers.door(server.url), look, hand)

@@ -58,8 +58,8 @@ class Queue(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.redis = Redis(Address(self.url, "the test"))
-        self.queue = f"m{new_id()[-12:]}"
-        self.hand = ByHand(link(self.redis, keys_of(self.prefix, self.queue)))
+        self.under = f"{self.prefix}:{new_id()[-12:]}"
+        self.hand = ByHand(link(self.redis, keys_of(self.under, "q")))
         self.model = Model()
         self.claims: dict[WorkerId, list[Claim]] = {}
         self.id_of: dict[WorkerId, WorkerId] = {}
@@ -78,7 +78,7 @@ class Queue(RuleBasedStateMachine):
         self.raw.delete(*self.hand.at.keys.all())
 
     def compare(self) -> None:
-        dump = invariants.read(self.raw, self.prefix, self.queue)
+        dump = invariants.read(self.raw, self.under, "q")
         assert picture_of(dump) == self.model.picture()
         wrong = invariants.violations(dump)
         assert not wrong, "\n".join(wrong)

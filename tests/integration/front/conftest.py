@@ -8,6 +8,7 @@ from streamq import App, Queue
 from streamq.embedded import EmbeddedServer
 from streamq.settings import Settings
 from tests.integration.front.shop import Shop
+from tests.support import servers
 from tests.support.invariants import checked_queue
 
 
@@ -19,7 +20,9 @@ def invariants_hold(server: EmbeddedServer, prefix: str) -> Iterator[None]:
 
 @pytest.fixture
 async def app(server: EmbeddedServer, prefix: str) -> AsyncIterator[App]:
-    async with App("shop", settings=Settings(), redis=server.url, prefix=prefix) as opened:
+    async with App(
+        "shop", settings=Settings(), redis=servers.door(server.url), prefix=prefix
+    ) as opened:
         yield opened
 
 

@@ -131,6 +131,7 @@ async def test_many_jobs_go_in_their_order_a_thousand_a_call(
     assert [job.id for job in page.jobs] == [f"j{i}" for i in range(1_000)]
 
 
+@pytest.mark.one_server
 async def test_a_call_carries_a_mebibyte_at_most(app: App, raw: Redis, prefix: str) -> None:
     queue = app.declare_queue("big", payload_limit="2MiB")
     new = [NewJob("store", "x" * 400_000) for _ in range(5)]
@@ -160,6 +161,7 @@ async def test_an_empty_list_adds_nothing(queue: Queue) -> None:
     assert await queue.counts() == Counts()
 
 
+@pytest.mark.one_server
 async def test_the_queue_is_found_by_those_who_list_queues(
     shop: Shop, raw: Redis, prefix: str
 ) -> None:
@@ -327,7 +329,9 @@ async def test_an_add_says_at_once_that_redis_is_away(prefix: str) -> None:
 
 async def test_an_add_to_a_full_redis_is_refused_and_nothing_is_torn(prefix: str) -> None:
     with servers.running() as server:
-        async with App("shop", settings=Settings(), redis=server.url, prefix=prefix) as app:
+        async with App(
+            "shop", settings=Settings(), redis=servers.door(server.url), prefix=prefix
+        ) as app:
             queue = app.declare_queue("email")
             await queue.add("welcome", {}, id="first")
             full = Redis.from_url(server.url)

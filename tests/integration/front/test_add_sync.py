@@ -17,6 +17,7 @@ from streamq.embedded import EmbeddedServer
 from streamq.errors import InvalidPayload, SyncInLoop
 from streamq.settings import Settings
 from tests.integration.front.shop import Shop, Welcome, number_of
+from tests.support import servers
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.filterwarnings(
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture
 def plain(server: EmbeddedServer, prefix: str) -> Iterator[Shop]:
     """The shop of a program that has no loop."""
-    app = App("shop", settings=Settings(), redis=server.url, prefix=prefix)
+    app = App("shop", settings=Settings(), redis=servers.door(server.url), prefix=prefix)
     yield Shop(app)
     blocking.run(app.close, called="close", instead="close")
 
@@ -135,7 +136,7 @@ def test_a_forked_child_adds_by_connections_of_its_own_and_so_does_its_parent(
 def test_a_child_that_goes_on_with_its_parents_loop_has_a_session_of_its_own(
     server: EmbeddedServer, prefix: str
 ) -> None:
-    app = App("shop", settings=Settings(), redis=server.url, prefix=prefix)
+    app = App("shop", settings=Settings(), redis=servers.door(server.url), prefix=prefix)
 
     async def session() -> object:
         return app.session()

@@ -11,13 +11,16 @@ from streamq import App
 from streamq.embedded import EmbeddedServer
 from streamq.errors import BareNumber, InvalidName, OutOfRange
 from streamq.settings import Settings
+from tests.support import servers
 from tests.support.waiting import soon
 
 
 @pytest.fixture
 async def app(server: EmbeddedServer, prefix: str, raw: Redis) -> AsyncIterator[App]:
     """An App without a queue: its own values are no keys of one."""
-    async with App("shop", settings=Settings(), redis=server.url, prefix=f"{prefix}v") as opened:
+    async with App(
+        "shop", settings=Settings(), redis=servers.door(server.url), prefix=f"{prefix}v"
+    ) as opened:
         yield opened
     async for key in raw.scan_iter(f"{prefix}v:*", count=1_000):
         await raw.delete(key)
@@ -37,6 +40,7 @@ async def test_a_value_is_kept_read_and_deleted(app: App) -> None:
     assert await app.redis.get("a") is None
 
 
+@pytest.mark.one_server
 async def test_a_value_ends_at_its_time(app: App, raw: Redis, prefix: str) -> None:
     await app.redis.set("a", "x", expire="1h")
     await app.redis.set("b", "x", expire=timedelta(milliseconds=1))
@@ -71,6 +75,7 @@ async def test_names_are_found_by_how_they_begin(app: App) -> None:
     assert all_ == names | {"other", "seen"}
 
 
+@pytest.mark.one_server
 async def test_a_counter_counts_and_ends_at_the_time_of_its_first_increment(
     app: App, raw: Redis, prefix: str
 ) -> None:
@@ -94,6 +99,7 @@ async def test_a_list_keeps_its_newest_values(app: App) -> None:
         await app.redis.append("audit", "x", keep=0)
 
 
+@pytest.mark.one_server
 async def test_a_counter_without_its_end_is_given_one_by_its_first_increment(
     app: App, raw: Redis, prefix: str
 ) -> None:
@@ -136,6 +142,7 @@ async def test_a_journal_is_read_page_by_page_from_its_end(app: App) -> None:
     assert await app.redis.written("never") == []
 
 
+@pytest.mark.one_server
 async def test_a_journal_keeps_about_its_newest_entries(app: App, raw: Redis, prefix: str) -> None:
     for i in range(400):
         await app.redis.write("audit", str(i), keep=10)
@@ -150,6 +157,7 @@ async def test_what_is_no_place_of_a_journal_is_refused(app: App, before: str) -
         await app.redis.written("audit", before=before)
 
 
+@pytest.mark.one_server
 async def test_the_admins_values_and_those_of_others_have_roots_of_their_own(
     app: App, raw: Redis, prefix: str
 ) -> None:
@@ -173,6 +181,7 @@ async def test_a_root_that_could_reach_our_own_keys_is_refused(
         await app.redis.shared(root.replace("{prefix}", prefix)).get("queues")
 
 
+@pytest.mark.one_server
 async def test_a_message_is_heard_by_who_listens(app: App, raw: Redis, prefix: str) -> None:
     async with raw.pubsub() as listener:
         await listener.subscribe(f"{prefix}v:app:news")
