@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import uvloop
 
-from benchmarks import admin, idle, latency, memory, starting, throughput
+from benchmarks import admin, idle, latency, memory, processors, starting, throughput
 from benchmarks.figures import BenchmarkFault, Figure
 from benchmarks.goals import judged
 from benchmarks.harness import FULL, QUICK, Ground, Pace, ground_on
@@ -27,6 +27,7 @@ KINDS: Final[Mapping[str, Callable[[Ground], Awaitable[list[Figure]]]]] = {
     "idle": idle.measure,
     "starting": starting.measure,
     "admin": admin.measure,
+    "processors": processors.measure,
 }
 EXIT_MISSED: Final = 1
 EXIT_UNFIT: Final = 2
