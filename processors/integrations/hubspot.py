@@ -4,7 +4,7 @@ CRM API v3: batch upserts by a property of ours (contacts: by e-mail), and the s
 Deals, and the object of properties, need a unique text property `imobibase_id`.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -160,7 +160,7 @@ class HubSpot:
         answer.check(_WHAT)
         return read(answer, _Batch, _WHAT)
 
-    async def leads(self, cursor: str | None) -> AsyncIterator[Page]:
+    async def leads(self, cursor: str | None) -> AsyncGenerator[Page, None]:
         since, after = cursor or "0", "0"
         for _ in range(PAGES_MAX):
             found = await self._search(since, after)

@@ -6,7 +6,7 @@ them. Without access to a portal there is the feed alone.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
@@ -86,7 +86,7 @@ class Portal:
     async def push(self, kind: EntityType, records: Sequence[Outgoing]) -> Sequence[Accepted]:
         raise Fail(f"{_WHAT} takes a feed, and no single {kind}")
 
-    async def leads(self, cursor: str | None) -> AsyncIterator[Page]:
+    async def leads(self, cursor: str | None) -> AsyncGenerator[Page, None]:
         if self._access is None:
             return
         for _ in range(PAGES_MAX):

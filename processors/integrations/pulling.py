@@ -1,6 +1,7 @@
 """Takes in the leads that changed there: page by page, each in one transaction with its cursor."""
 
 import re
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -9,7 +10,7 @@ from processors.database import Database, Transaction
 from processors.integrations.entities import LEAD_COLUMNS, Lead
 from processors.integrations.kinds import EntityType
 from processors.integrations.links import Direction, Link, Links
-from processors.integrations.remote import IncomingLead, Remote, digest
+from processors.integrations.remote import IncomingLead, Page, Remote, digest
 
 LEAD: Final = EntityType.LEAD
 _NOTES_CHARS_MAX: Final = 10_000
@@ -33,16 +34,23 @@ async def pull_leads(database: Database, links: Links, remote: Remote, taken: Ta
     """
     async with database.transaction(tenant=links.tenant, read_only=True) as work:
         cursor = await links.cursor(work, LEAD, Direction.PULL)
-    async for page in remote.leads(cursor):
-        async with database.transaction(tenant=links.tenant) as work:
-            # Two jobs that pull at once would both find a lead missing, and both add it.
-            await work.run(
-                "SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))",
-                name=f"pull:{links.provider}:{links.tenant}",
-            )
-            for lead in page.leads:
-                await _take(work, links, remote, lead, taken)
-            await links.move(work, LEAD, Direction.PULL, page.cursor)
+    async with aclosing(remote.leads(cursor)) as pages:
+        async for page in pages:
+            await _store(database, links, remote, page, taken)
+
+
+async def _store(
+    database: Database, links: Links, remote: Remote, page: Page, taken: Taken
+) -> None:
+    async with database.transaction(tenant=links.tenant) as work:
+        # Two jobs that pull at once would both find a lead missing, and both add it.
+        await work.run(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))",
+            name=f"pull:{links.provider}:{links.tenant}",
+        )
+        for lead in page.leads:
+            await _take(work, links, remote, lead, taken)
+        await links.move(work, LEAD, Direction.PULL, page.cursor)
 
 
 async def _take(

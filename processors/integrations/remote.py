@@ -1,7 +1,7 @@
 """What a provider is to the synchronisation: records that it takes, leads that it gives."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
@@ -76,7 +76,7 @@ class Remote(Protocol):
     async def push(self, kind: EntityType, records: Sequence[Outgoing]) -> Sequence[Accepted]:
         """Safe to repeat: those without a `remote_id` are found by a key of ours."""
 
-    def leads(self, cursor: str | None) -> AsyncIterator[Page]:
+    def leads(self, cursor: str | None) -> AsyncGenerator[Page, None]:
         """What changed since, oldest first, at most `PAGES_MAX` pages."""
 
 

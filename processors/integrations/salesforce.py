@@ -4,7 +4,7 @@ REST API: collections are upserted by the external id `Imobibase_Id__c`, which e
 objects needs (text, unique, external id); changes are read by SOQL in the order of SystemModstamp.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
@@ -156,7 +156,7 @@ class Salesforce:
             raise Fail(f"{_WHAT} answered {len(saved)} results to {len(records)} records")
         return [_accepted(record, one) for record, one in zip(records, saved, strict=True)]
 
-    async def leads(self, cursor: str | None) -> AsyncIterator[Page]:
+    async def leads(self, cursor: str | None) -> AsyncGenerator[Page, None]:
         since = f" AND SystemModstamp >= {_literal(_moment(cursor))}" if cursor else ""
         query = quote(f"{_QUERY}{since} ORDER BY SystemModstamp ASC, Id ASC")
         path: str | None = f"/services/data/{VERSION}/query?q={query}"

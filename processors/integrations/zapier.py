@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -61,7 +61,7 @@ class Zapier:
         answer.check("Zapier")
         return [Accepted(record.id, remote_id=record.id) for record in records]
 
-    async def leads(self, cursor: str | None) -> AsyncIterator[Page]:
+    async def leads(self, cursor: str | None) -> AsyncGenerator[Page, None]:
         return
         yield
 
