@@ -311,6 +311,7 @@ async def test_an_attempt_lost_at_any_step_doubles_nothing(
         broken.setattr(place, name, lost)
         job = await backed_up(imobibase)
     assert job.state is JobState.DELAYED
+    done_before = [row for row in await rows(agency) if row.status == "completed"]
     await clock.advance(seconds=5)
 
     await run_until_idle(imobibase, "backup")
@@ -319,6 +320,7 @@ async def test_an_attempt_lost_at_any_step_doubles_nothing(
     assert await keys(storage) == [backup.key]
     [row] = await rows(agency)
     assert (row.key, row.status, row.error) == (backup.key, "completed", None)
+    assert done_before in ([], [row]), "a second dump has other bytes"
     assert hashlib.sha256(await storage.backups.get(backup.key)).hexdigest() == row.sha256
 
 

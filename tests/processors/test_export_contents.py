@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 from psycopg import sql
 
 from processors.database import Database
@@ -163,6 +164,27 @@ async def test_no_row_of_another_agency_and_no_password_is_ever_in_it(
     assert b"nova" not in everything
     assert HASH.encode() not in everything
     assert b"password" not in everything
+
+
+async def test_the_fence_holds_where_a_condition_forgets_the_agency(agencies: Database) -> None:
+    owner = await owner_of(agencies, "sol-admin")
+    for table in TABLES:
+        forgetful = structs.replace(table, own="true", shared=False)
+        async for page in pages(agencies, forgetful, owner):
+            assert page.rows or table.name in ("visits", "compliance_audit_log")
+            assert "nova" not in repr(page.rows)
+
+
+async def test_the_conditions_hold_where_the_fence_is_forgotten(agencies: Database) -> None:
+    values = {"tenant": "sol", "user": "sol-user", "mine": "owner@sol.com"}
+    async with agencies.transaction() as work:
+        for table in TABLES:
+            for role in ("admin", "user"):
+                query = sql.SQL("SELECT * FROM {} WHERE {}").format(
+                    sql.Identifier(table.name), sql.SQL(table.rows(role))
+                )
+                rows = await (await work.connection.execute(query, values)).fetchall()
+                assert "nova" not in repr(rows)
 
 
 async def test_pages_leave_no_row_out_and_give_none_twice(

@@ -6,14 +6,22 @@ import json
 import logging
 import zipfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import msgspec
+import psycopg
 import pytest
 
 import processors.export_data
 from processors.database import Database
 from processors.downloads import opened
 from processors.export_data import DataExported
+from processors.exports import write
+from processors.exports.cells import json_of
+from processors.exports.read import Page, find_owner
+from processors.exports.requests import begin, complete
+from processors.exports.tables import ExportType
+from processors.exports.write import Export, ExportFormat
 from processors.imobibase import QueueName
 from processors.queues import create_queue
 from processors.storage import Storage
@@ -169,11 +177,16 @@ async def test_an_attempt_lost_at_any_step_doubles_nothing(
         broken.setattr(processors.export_data, step, lost)
         job = await exported(imobibase, type="user-data", format="json")
     assert job.state is JobState.DELAYED
+    done_before = [found for found in await requests(seeded) if found.status == "completed"]
+    for found in done_before:
+        assert found.export_url is not None
+        await storage.exports.put(found.export_url, b"written once", "application/json")
     await clock.advance(seconds=5)
 
     await run_until_idle(imobibase, "export")
 
     export = made(await seen(job))
+    assert (await storage.exports.get(export.key) == b"written once") is bool(done_before)
     assert [found.key async for found in storage.exports.list("exports/")] == [export.key]
     [request] = await requests(seeded)
     assert (request.status, request.error) == ("completed", None)
@@ -283,3 +296,47 @@ async def test_its_progress_has_the_marks_asked_for(
 
     assert marks == sorted(marks)
     assert {10, 40, 70, 85, 100} <= {*marks}
+
+
+async def test_two_attempts_that_both_complete_it_write_one_audit_row(
+    seeded: Database,
+) -> None:
+    owner = await find_owner(seeded, "123")
+    assert owner is not None
+    at = datetime.now(UTC)
+    export = Export(owner=owner, type=ExportType.ALL, format=ExportFormat.ZIP, at=at)
+    first = await begin(seeded, "one@1", export)
+    second = await begin(seeded, "one@1", export)
+    assert first == second
+
+    for request in (first, second):
+        async with seeded.transaction(tenant=owner.tenant_id) as work:
+            await complete(work, request, export, size=1, ends=at, rows={})
+
+    assert len(await audited(seeded)) == 1
+
+
+async def test_a_database_that_was_restarted_between_two_pages_is_not_noticed(
+    imobibase: App, seeded: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[object] = []
+
+    def ends_others(page: Page, *, first: bool) -> bytes:
+        if not ended:
+            with psycopg.connect(seeded.server.conninfo(), autocommit=True) as connection:
+                ended.extend(
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+        return json_of(page, first=first)
+
+    monkeypatch.setattr(write, "json_of", ends_others)
+
+    job = await exported(imobibase, type="contracts", format="json")
+
+    assert ended
+    assert job.run.attempts == 1
+    whole = json.loads(await storage.exports.get(made(job).key))
+    assert len(whole["data"]["rental_payments"]) > 100
