@@ -55,11 +55,11 @@ def _passed(waiting: object) -> Generator[object, None, asyncio.CancelledError |
     return None
 
 
-async def each_await(attempts: Callable[[int], Attempt]) -> AsyncIterator[int]:
+async def each_await(attempts: Callable[[int], Attempt], step: int = 1) -> AsyncIterator[int]:
     """For 0, 1, 2, ... awaits: an attempt that is cut there and a whole one after it, then the
-    number, for what is to be looked at.
+    number, for what is to be looked at. `step`: leaves some out, where there are many.
     """
-    for awaits in itertools.count():
+    for awaits in itertools.count(0, step):
         assert awaits <= AWAITS_MAX
         attempt = attempts(awaits)
         came_there = await cut(attempt(), awaits)
