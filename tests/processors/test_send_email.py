@@ -393,7 +393,7 @@ async def test_without_a_mail_server_a_mail_becomes_a_file(
     job_id = await queued()
     await work(site)
 
-    assert os.listdir(outbox) == [f"{job_id}.eml"]
+    assert sorted(os.listdir(outbox)) == [f"{job_id}.eml", f"{job_id}.html", "index.html"]
     message = read((outbox / f"{job_id}.eml").read_bytes())
     assert message["Subject"] == "Welcome to ImobiBase"
     assert "Boas-vindas, John Doe!" in part(message, "plain")
