@@ -31,7 +31,9 @@ def parse_vapid(private_key: str, subject: str) -> Vapid:
     try:
         raw = base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidVapid("it is no base64url; see the docs for how to make one") from None
+        raise InvalidVapid(
+            "it is no base64url; make one:  python -m processors.notifications"
+        ) from None
     if len(raw) != KEY_BYTES or not 0 < int.from_bytes(raw, "big") < _ORDER:
         raise InvalidVapid(
             f"it is no private key of P-256 ({KEY_BYTES} bytes, without a PEM's armour)"

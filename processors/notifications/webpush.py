@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from processors.notifications.vapid import Vapid
+from processors.notifications.vapid import KEY_BYTES, Vapid
 from streamq.errors import MissingExtra
 
 try:
@@ -107,6 +107,12 @@ def authorization(vapid: Vapid, endpoint: str, at: datetime) -> str:
     signature = _encoded(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
     token = (signed + b"." + signature).decode()
     return f"vapid t={token}, k={public_key(vapid)}"
+
+
+def new_private_key() -> str:
+    """As VAPID_PRIVATE_KEY takes it."""
+    number = ec.generate_private_key(_CURVE).private_numbers().private_value
+    return _encoded(number.to_bytes(KEY_BYTES, "big")).decode()
 
 
 def public_key(vapid: Vapid) -> str:

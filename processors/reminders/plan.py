@@ -1,5 +1,6 @@
 """The planner of the schedule payment-reminders: what is to be reminded of today."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import date, datetime, timedelta
@@ -65,16 +66,16 @@ async def plan_payment_reminders(slot: datetime, job: Context) -> AsyncGenerator
     Not of the slot's day: a planner that is late reminds of what is true now.
     """
     today = day_of(job.claimed_at)
-    unreachable = 0
+    unreachable: Counter[str] = Counter()
     async with aclosing(_found(today, job)) as everything:
         async for kind, one in everything:
             if reachable(one.email):
                 yield _planned(kind, one)
             else:
-                unreachable += 1
-                await REMINDERS.inc(type=kind or EXPIRING, outcome=Skipped.NO_ADDRESS)
-    if unreachable:
-        job.log(f"{unreachable} renters have no usable e-mail address and are not reminded")
+                unreachable[kind or EXPIRING] += 1
+    for told, count in unreachable.items():
+        await REMINDERS.inc(count, type=told, outcome=Skipped.NO_ADDRESS)
+        job.log(f"{told}: {count} renters have no usable e-mail address and are not reminded")
 
 
 async def _found(

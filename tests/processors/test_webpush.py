@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from processors.notifications.__main__ import main
 from processors.notifications.vapid import InvalidVapid, Vapid, parse_vapid
 from processors.notifications.webpush import (
     PLAIN_BYTES_MAX,
@@ -158,6 +159,14 @@ def test_a_key_that_no_push_service_would_take_is_refused_and_not_shown(
         parse_vapid(key, subject)
 
     assert not key or key not in str(caught.value)
+
+
+def test_a_key_is_made_by_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    main()
+
+    private, public = capsys.readouterr().out.splitlines()
+    made = parse_vapid(private.removeprefix("VAPID_PRIVATE_KEY="), "mailto:ops@example.com")
+    assert public == f"applicationServerKey: {public_key(made)}"
 
 
 def test_the_private_key_is_not_shown() -> None:
