@@ -61,6 +61,7 @@ COUNTERS: Final = (
         "existed",
         "streamq_jobs_deduplicated_total",
         "Adds of an id that was there already; they changed nothing.",
+        ("job",),
     ),
     Counter(
         "finished",

@@ -16,7 +16,7 @@ from streamq.job import JobState, WorkerId
 from streamq.run.parked import Parked
 from streamq.run.verdict import verdict_of
 from streamq.settings import JobDefaults
-from streamq.store import measures, reads, transitions
+from streamq.store import reads, transitions
 from streamq.store.replies import Beaten, Chore, Verdict
 from streamq.store.scripts import Link
 
@@ -24,8 +24,7 @@ REAP_CALLS_MAX: Final = 1_000  # of 200 jobs each, for one dead worker
 CLEAN_CALLS_MAX: Final = 100  # of 1,000 jobs each; what is left is named by a later beat
 STALLED_TOLD_MAX: Final = 20  # lines of one dead worker
 
-POISON: Final = "poison"
-FAILED: Final = frozenset({POISON, "lost"})
+FAILED: Final = frozenset({"poison", "lost"})
 """Why a job of a dead worker fails, where it is its worker's death."""
 
 log = logging.getLogger("streamq.upkeep")
@@ -154,10 +153,8 @@ async def reap_worker(
 
 
 async def _own_up(at: Link, verdicts: Sequence[Verdict]) -> None:
-    """Counts and reports those that failed with their process: no attempt is left to do it."""
+    """Reports those that failed with their process: no attempt is left to do it."""
     died = {verdict.doomed.id: verdict for verdict in verdicts if verdict.doomed.why in FAILED}
-    if poison := sum(verdict.doomed.why == POISON for verdict in died.values()):
-        await measures.count(at, POISON, poison)
     if died and sentry.active():
         for job in await reads.get_many(at, list(died)):
             if job is not None:

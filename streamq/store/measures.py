@@ -86,11 +86,6 @@ async def server_ms(at: Link) -> int:
     return int(seconds) * 1_000 + int(micros) // 1_000
 
 
-async def count(at: Link, field: str, by: int) -> None:
-    """Adds to a counter of the queue what no script can tell."""
-    await ask(at, "HINCRBY", at.keys.names["stats"], field, by)
-
-
 async def rows_of(at: Link) -> int:
     """How many workers' rows a queue has, those that died lately among them."""
     found: int = await ask(at, "HLEN", at.keys.names["workers"])

@@ -179,7 +179,7 @@ def test_a_daemon_tells_prometheus_and_an_autoscaler_how_it_is(line: CommandLine
         assert _value(text, "streamq_worker_resident_bytes", worker=child["worker"]) > 1 << 20
         assert _value(text, "streamq_worker_loop_lag_seconds") < 5
         assert _value(text, "shop_mails_total", template="welcome") == 3
-        assert _value(text, "streamq_jobs_deduplicated_total", queue="email") == 1
+        assert _value(text, "streamq_jobs_deduplicated_total", job="welcome") == 1
         assert _value(text, "streamq_redis_reconnects_total") == 0
         # The children's calls, and the daemon's own.
         assert _value(text, "streamq_script_seconds_count", script="step") > 0

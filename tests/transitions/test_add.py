@@ -149,7 +149,7 @@ async def test_it_counts_by_name_and_tells_what_waits(hand: ByHand, look: Look) 
     await hand.add("a", "b", new("c", delay_ms=5))
     await hand.add("a")
 
-    assert look.stats() == {"added": 3, "added:welcome": 3, "existed": 1}
+    assert look.stats() == {"added": 3, "added:welcome": 3, "existed:welcome": 1}
     assert look.told() == [("waiting", ["a", "b"]), ("delayed", ["c"])]
 
 

@@ -363,6 +363,12 @@ async def test_a_swallowed_token_costs_one_beat(hand: ByHand, look: Look) -> Non
     await hand.beat(W1)
 
     assert look.tokens() == (1, 0)
+    assert look.stats()["wake_lost"] == 1
+    await hand.beat(W1)  # a token is there
+    look.raw.delete(hand.at.keys.names["wake"])
+    await hand.claim(W1)
+    await hand.beat(W1)  # nothing is free
+    assert look.stats()["wake_lost"] == 1
 
 
 async def test_heartbeats_pass_when_redis_is_full(hand: ByHand, look: Look) -> None:

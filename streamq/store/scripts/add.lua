@@ -38,7 +38,7 @@ local head = ticket .. struct.pack('>I6', now)
 if not m.layout then
   redis.call('HSET', key.meta, 'layout', LAYOUT)
 end
-local existed, waiting, delayed, by_name = {}, {}, {}, {}
+local existed, waiting, delayed, by_name, by_existing = {}, {}, {}, {}, {}
 
 -- One new job to its place: a line at once, or `delayed` until its time.
 local function place(id, where)
@@ -61,6 +61,7 @@ for i = 0, n - 1 do
   local id, name = ARGV[ids + i], ARGV[names + i]
   if redis.call('HSETNX', key.jobs, id, head .. ARGV[records + i]) == 0 then
     existed[#existed + 1] = i
+    by_existing[name] = (by_existing[name] or 0) + 1
   else
     place(id, ARGV[places + i])
     by_name[name] = (by_name[name] or 0) + 1
@@ -69,8 +70,10 @@ end
 for name, times in pairs(by_name) do
   count('added:' .. name, times)
 end
+for name, times in pairs(by_existing) do
+  count('existed:' .. name, times)
+end
 count('added', #waiting + #delayed)
-count('existed', #existed)
 tell_ids('waiting', waiting)
 tell_ids('delayed', delayed)
 if #waiting > 0 and claim_room(m, now) > 0 then

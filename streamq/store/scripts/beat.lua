@@ -5,7 +5,7 @@
 -- KEYS     jobs leases delayed completed failed parked cancels workers turns adds wake wake0 meta
 --          stats minutes hours wait
 -- ARGV     now lease_ms keep_completed_ms keep_failed_ms duty | n worker ids
--- USES     clock lines rate sections judge history enqueue wake
+-- USES     clock lines rate sections judge history enqueue count wake
 -- RETURNS  now, ids that are gone, flagged (id flag), chores (each a name and its arguments)
 -- ERRORS   LAYOUT
 
@@ -79,5 +79,8 @@ local flagged = {}
 if redis.call('HLEN', key.cancels) > 0 then
   flagged = redis.call('HGETALL', key.cancels)
 end
-wake_up(m, now, false, false)
+-- Every other script left a token where jobs were free: somebody took it and did not look.
+if wake_up(m, now, false, false) then
+  count('wake_lost', 1)
+end
 return { now, gone, flagged, chores }

@@ -16,8 +16,7 @@ local m, refusal = read_meta()
 if refusal then
   return refusal
 end
-local now = read_clock()
-local PENDING_MAX = 200
+local now, PENDING_MAX = read_clock(), 200
 
 -- Judged again, by who does it: the beat that named this worker may be long ago.
 local row = redis.call('HGET', key.workers, arg.worker)
@@ -45,10 +44,9 @@ end
 for _ = 1, take_count() do
   local id, lease, line, entry, run, state = unpack(ARGV, take(6))
   if redis.call('HGET', key.leases, id) == lease then
-    if redis.call('HGET', key.cancels, id) == 'r' then
-      state = 'removed' -- said since the job was named
-    end
-    if state == 'removed' then
+    local flag = redis.call('HGET', key.cancels, id)
+    if state == 'removed' or flag == 'r' then -- said since the job was named
+      state = 'removed'
       forget({ id })
     else
       redis.call('HSET', key.runs, id, run)
@@ -57,6 +55,8 @@ for _ = 1, take_count() do
     let_go(line, entry)
     redis.call('HDEL', key.cancels, id)
     redis.call('HDEL', key.leases, id)
+    local poison = line == ';' and arg.evidence == '1' and state == 'failed' and not flag
+    count('poison', poison and 1 or 0)
     count(state, 1)
     count('stalls', 1)
     tell({ state, id }, 1)

@@ -53,25 +53,23 @@ local function keep_timer(m, now, waits, shy, opens_at, next_due)
   return LOOK_AGAIN_MAX_MS
 end
 
--- A token into a list that has none.
+-- A token into a list that has none; whether it had none.
 local function push_token(list)
-  if redis.call('LLEN', list) == 0 then
-    redis.call('LPUSH', list, '1')
-  end
+  return redis.call('LLEN', list) == 0 and redis.call('LPUSH', list, '1') == 1
 end
 
 -- The fragment that ends every script, before its turn number. `idle`: an empty step, which had
 -- a free slot, handed in nothing and claimed nothing: what it could not take, its like cannot.
+-- Returns whether jobs were free that no token stood for.
 local function wake_up(m, now, idle, shy)
   local room, opens_at = claim_room(m, now)
-  if room > 0 and not idle and has_free('0') then
-    push_token(key.wake0)
-  end
+  local lost = room > 0 and not idle and has_free('0') and push_token(key.wake0)
   if redis.call('LLEN', key.wake) > 0 then
-    return
+    return lost
   end
   local next_due = earliest_due()
-  local wanted = room > 0 and not idle and (next_due and next_due <= now or any_free(m))
+  local free = room > 0 and not idle and any_free(m)
+  local wanted = free or (room > 0 and not idle and next_due and next_due <= now)
   if not wanted and not (idle and shy) then
     local target = target_of(m, opens_at, next_due)
     wanted = target
@@ -80,4 +78,5 @@ local function wake_up(m, now, idle, shy)
   if wanted then
     redis.call('LPUSH', key.wake, '1')
   end
+  return lost or free
 end
