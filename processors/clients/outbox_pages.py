@@ -41,8 +41,8 @@ $body
 </html>
 """)
 _FRAME: Final = Template(
-    '<div><h2>$name</h2><iframe title="$name" width="$width" sandbox="" srcdoc="$page"></iframe>'
-    "</div>"
+    '<div><h2>$name</h2><iframe title="$name" width="$width" sandbox="allow-popups"'
+    ' srcdoc="$page"></iframe></div>'
 )
 _WIDTHS: Final = (("Phone", 360), ("Desk", 720))
 

@@ -35,9 +35,10 @@ async def _object(
     if bucket != storage.exports.name:
         raise MailRefused(field, f"{path!r} is not in {storage.exports.name} (EXPORT_BUCKET)")
     # `invoices/<agency>/...`, `reports/<agency>/...`
-    if tenant is None or key.split("/")[1:2] != [tenant]:
-        owner = "no agency" if tenant is None else f"agency {tenant}"
-        raise MailRefused(field, f"{path!r} is not of {owner}, whose mail this is (header tenant)")
+    if tenant is None:
+        raise MailRefused(field, f"{path!r} belongs to an agency; say whose mail this is (tenant)")
+    if key.split("/")[1:2] != [tenant]:
+        raise MailRefused(field, f"{path!r} is not of agency {tenant}, whose mail this is")
     found = await storage.exports.info(key)
     if found is None:
         raise MailRefused(field, f"there is no object {path!r}")

@@ -1,6 +1,7 @@
 """In whose name a mail goes out: its sender, its colours, and the files it may take along."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -25,9 +26,14 @@ SITE = Site(app_url="https://app.imobibase.com", branding=Branding(), link_hosts
 
 @pytest.fixture
 async def site(
-    imobibase: App, database: Database, mails: MailServer, monkeypatch: pytest.MonkeyPatch
+    imobibase: App,
+    database: Database,
+    mails: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> App:
-    """The application with two agencies in its database, and a mail server."""
+    """The application with two agencies in its database, a mail server, a folder for files."""
+    monkeypatch.setenv("MAIL_ATTACHMENTS_DIR", str(tmp_path))
     await add_agency(database)
     monkeypatch.setenv("APP_URL", "https://app.imobibase.com")
     monkeypatch.setenv("FROM_EMAIL", "ImobiBase <noreply@imobibase.com>")
@@ -222,7 +228,7 @@ async def test_no_other_bucket_and_no_mail_of_nobody_takes_objects(
     of_nobody = await attached(site, storage, key, tenant=None)
 
     assert f"is not in {storage.exports.name} (EXPORT_BUCKET)" in of_backups.run.reason
-    assert "is not of no agency" in of_nobody.run.reason
+    assert "say whose mail this is (tenant)" in of_nobody.run.reason
     assert mails.mails == []
 
 
@@ -236,4 +242,37 @@ async def test_an_object_that_is_too_large_is_not_fetched(
     job = await attached(site, storage, key)
 
     assert "has 11 bytes, there is room for 10; send a link" in job.run.reason
+    assert mails.mails == []
+
+
+async def test_attachments_arrive(site: App, mails: MailServer, tmp_path: Path) -> None:
+    (tmp_path / "fatura.pdf").write_bytes(b"%PDF-1.7")
+    await sent(
+        site,
+        attachments=[
+            {"filename": "dados.csv", "content": "preço;1,5\n"},
+            {"filename": "fatura nº 12345.pdf", "path": "fatura.pdf"},
+        ],
+    )
+
+    files = list(read(mails.mails[0].content).iter_attachments())
+    assert [one.get_filename() for one in files] == ["dados.csv", "fatura nº 12345.pdf"]
+    assert files[1].get_payload(decode=True) == b"%PDF-1.7"
+
+
+@pytest.mark.parametrize(
+    ("attachment", "says"),
+    [
+        ({"filename": "a.txt", "path": "/etc/passwd"}, "outside of"),
+        ({"filename": "a.txt", "path": "missing.txt"}, "there is no file"),
+    ],
+)
+async def test_a_file_that_must_not_or_cannot_go_out_fails_the_job(
+    site: App, mails: MailServer, attachment: Mapping[str, str], says: str
+) -> None:
+    job = await sent(site, attachments=[attachment])
+
+    assert job.state is JobState.FAILED
+    assert job.run.attempts == 1
+    assert says in job.run.reason
     assert mails.mails == []

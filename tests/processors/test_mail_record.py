@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import types
 from collections import Counter
 from collections.abc import Coroutine, Generator, Mapping
@@ -277,6 +278,27 @@ async def test_a_database_that_fails_behind_the_servers_word_sends_nobody_a_seco
 
     assert had(mails) == [ANA]
     assert (await rows(database, job_id))[ANA].status == "sent"
+
+
+async def test_while_the_database_is_away_no_mail_goes_out_unrecorded(
+    site: App, database: Database, mails: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.clock = clock = MovableClock(site)
+    monkeypatch.setattr("processors.database.pool.WAIT_LIMIT_S", 0.2)
+    there = os.environ["DATABASE_URL"]
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app@127.0.0.1:1/app")
+    job_id = await queued(ANA)
+
+    await run_until_idle(site, "email")
+    waiting = await seen(job_id)
+    monkeypatch.setenv("DATABASE_URL", there)
+    await clock.advance(seconds=5)
+    await run_until_idle(site, "email")
+
+    assert waiting.state is JobState.DELAYED
+    assert "DatabaseUnavailable" in waiting.run.errors[0].type
+    assert (await seen(job_id)).state is JobState.COMPLETED
+    assert had(mails) == [ANA]
 
 
 @types.coroutine

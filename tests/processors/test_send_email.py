@@ -167,43 +167,6 @@ async def test_a_mail_is_from_whom_its_payload_says(site: App, mails: MailServer
     assert read(mail.content)["From"] == "Imobiliária Sol <contato@sol.com>"
 
 
-async def test_attachments_arrive(site: App, mails: MailServer, tmp_path: Path) -> None:
-    (tmp_path / "fatura.pdf").write_bytes(b"%PDF-1.7")
-    await queued(
-        attachments=[
-            {"filename": "dados.csv", "content": "preço;1,5\n"},
-            {"filename": "fatura nº 12345.pdf", "path": "fatura.pdf"},
-        ]
-    )
-
-    await work(site)
-
-    attached = list(read(mails.mails[0].content).iter_attachments())
-    assert [one.get_filename() for one in attached] == ["dados.csv", "fatura nº 12345.pdf"]
-    assert attached[1].get_payload(decode=True) == b"%PDF-1.7"
-
-
-@pytest.mark.parametrize(
-    ("attachment", "says"),
-    [
-        ({"filename": "a.txt", "path": "/etc/passwd"}, "outside of"),
-        ({"filename": "a.txt", "path": "missing.txt"}, "there is no file"),
-    ],
-)
-async def test_a_file_that_must_not_or_cannot_go_out_fails_the_job(
-    site: App, mails: MailServer, attachment: Mapping[str, str], says: str
-) -> None:
-    job_id = await queued(attachments=[attachment])
-
-    await work(site)
-
-    job = await seen(job_id)
-    assert job.state is JobState.FAILED
-    assert job.run.attempts == 1
-    assert says in job.run.reason
-    assert mails.mails == []
-
-
 @pytest.mark.parametrize("phase", ["MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize("reply", ["421 busy", "451 greylisted", HANG])
 async def test_what_may_pass_is_tried_again(
