@@ -5,7 +5,7 @@ No cell of it is a formula, whatever a renter is called.
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -30,40 +30,44 @@ class CsvWriter:
     rows_max: int | None = None
 
     def __init__(self, path: Path, title: Title, report: Report) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
-        self._file.write(BOM)
-        # All quoted: a number in quotes is one to Excel too, and a text with `;` stays one cell.
-        self._rows = csv.writer(self._file, delimiter=";", quoting=csv.QUOTE_ALL)
-        self._write([cell(report.agency)])
-        self._write([cell(title.heading), cell(title.period)])
-        self._write([cell(title.made)])
-        self._rows.writerow([])
-        self._write(["Indicador", "Valor"])
-        for card in cards(report.figures):
-            self._write([card.name, _plain(card)])
-        self._rows.writerow([])
-        self._write(HEADINGS)
+        self._path = path
+        path.write_text(BOM, encoding="utf-8")
+        self._write(
+            [
+                [cell(report.agency)],
+                [cell(title.heading), cell(title.period)],
+                [cell(title.made)],
+                [],
+                ["Indicador", "Valor"],
+                *([card.name, _plain(card)] for card in cards(report.figures)),
+                [],
+                HEADINGS,
+            ]
+        )
 
     def add(self, batch: list[Payment]) -> None:
-        for row in batch:
-            self._write(
-                [
-                    in_numbers(row.due_on),
-                    row.reference,
-                    cell(row.place),
-                    cell(row.renter),
-                    cell(row.state),
-                    decimal_comma(row.total),
-                    _amount(row.paid),
-                    _day(row.paid_on),
-                ]
-            )
+        self._write(
+            [
+                in_numbers(row.due_on),
+                row.reference,
+                cell(row.place),
+                cell(row.renter),
+                cell(row.state),
+                decimal_comma(row.total),
+                _amount(row.paid),
+                _day(row.paid_on),
+            ]
+            for row in batch
+        )
 
     def close(self) -> None:
-        self._file.close()
+        """Each batch was written to its end."""
 
-    def _write(self, cells: Iterable[str]) -> None:
-        self._rows.writerow(cells)
+    def _write(self, rows: Iterable[Sequence[str]]) -> None:
+        # Opened for each batch: an attempt that ends in the middle leaves no file open.
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            # All quoted: a number in quotes is one to Excel too, a text with `;` stays one cell.
+            csv.writer(file, delimiter=";", quoting=csv.QUOTE_ALL).writerows(rows)
 
 
 def cell(text: str) -> str:
