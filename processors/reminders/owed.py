@@ -51,6 +51,7 @@ class Contract(msgspec.Struct, frozen=True):
     renter: str
     email: str | None
     address: str
+    city: str
     agency: str
     pix_key: str | None
 
@@ -88,7 +89,7 @@ async def contract_of(work: Transaction, contract: str) -> Contract | None:
         Contract,
         """
         SELECT c.id, c.status, local_day(c.end_date) AS ends_on, r.name AS renter, r.email,
-               concat_ws(', ', p.address, p.city || '/' || p.state) AS address,
+               concat_ws(', ', p.address, p.city || '/' || p.state) AS address, p.city,
                t.name AS agency, s.pix_key
         FROM rental_contracts c
         JOIN renters r ON r.id = c.renter_id AND r.deleted_at IS NULL

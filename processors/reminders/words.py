@@ -5,6 +5,7 @@ from datetime import date
 import msgspec
 
 from processors.days import month_in_words
+from processors.invoices.pix import br_code, pix_key
 from processors.money import reais
 from processors.reminders.kinds import ReminderType
 from processors.reminders.owed import Contract, Owed
@@ -29,8 +30,7 @@ def reminder(kind: ReminderType, contract: Contract, payment: Owed, today: date)
         "dueDate": payment.due_on.isoformat(),
         "message": " ".join(_sentences(kind, payment, late, month)),
     }
-    if pix_key := _line(contract.pix_key or ""):
-        data["pixKey"] = pix_key
+    data |= _pix(contract, payment)
     if kind is ReminderType.UPCOMING:
         return Mail(f"Lembrete: aluguel de {month}", "payment-reminder", data)
     data["daysOverdue"] = late
@@ -49,6 +49,24 @@ def expiring(contract: Contract, today: date) -> Mail:
         "daysLeft": (contract.ends_on - today).days,
     }
     return Mail("Seu contrato de aluguel está chegando ao fim", "contract-expiring", data)
+
+
+def _pix(contract: Contract, payment: Owed) -> dict[str, object]:
+    """How to pay what is open: a code with the amount in it, or the key as the agency wrote it."""
+    written = _line(contract.pix_key or "")
+    if not written:
+        return {}
+    key = pix_key(written)
+    if key is None:
+        return {"pixKey": written}
+    code = br_code(
+        key=key,
+        name=contract.agency,
+        city=contract.city,
+        amount=payment.open_value,
+        reference=payment.id,
+    )
+    return {"pixKey": written, "pixCode": code}
 
 
 def _sentences(kind: ReminderType, payment: Owed, late: int, month: str) -> list[str]:

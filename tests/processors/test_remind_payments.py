@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 
 import msgspec
 import pytest
 
 from processors.database import Database, DatabaseServer
 from processors.imobibase import QueueName
+from processors.invoices.pix import br_code
 from processors.queues import (
     RemindPayment,
     create_queue,
@@ -87,6 +89,13 @@ async def test_an_overdue_reminder_is_a_mail_to_the_renter(imobibase: App, agenc
                 "dueDate": (today() - timedelta(days=5)).isoformat(),
                 "message": "Seu aluguel de janeiro de 2025 está em atraso há 5 dias.",
                 "pixKey": "pix@sol.com",
+                "pixCode": br_code(
+                    key="pix@sol.com",
+                    name="Imobiliária Sol",
+                    city="São Paulo",
+                    amount=Decimal(1550),
+                    reference=f"{contract}_-5",
+                ),
                 "daysOverdue": 5,
             },
         }
@@ -123,6 +132,7 @@ async def test_a_final_notice_says_so_and_what_was_paid_in_part(
     data = mail["data"]
     assert isinstance(data, dict)
     assert (data["isFinalNotice"], data["rentAmount"]) == (True, "1000.00")
+    assert "54071000.00" in data["pixCode"]
     assert "apesar dos avisos anteriores" in data["message"]
     assert data["message"].endswith(
         "Já recebemos R$\u00a0550,00 de R$\u00a01.550,00; faltam R$\u00a01.000,00."
