@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -123,7 +123,7 @@ async def _old_exports(data: CleanUp, job: Context) -> Places:
     return {"objects": objects, **await _rows([DOWNLOAD_LINKS], data, job)}
 
 
-async def _rows(piles: "tuple[Pile, ...] | list[Pile]", data: CleanUp, job: Context) -> Places:
+async def _rows(piles: Sequence[Pile], data: CleanUp, job: Context) -> Places:
     database = shared_of(job).database
     return {
         pile.table: await sweep_rows(database, pile, _before(data, job), dry_run=data.dry_run)

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -50,6 +51,14 @@ class Dumped(msgspec.Struct, frozen=True):
     warnings: str
 
 
+class _Login(msgspec.Struct, frozen=True):
+    """How pg_dump finds the database and gets in."""
+
+    environ: Mapping[str, str]
+    files: Sequence[int]
+    """Open ones, which it inherits: what PGPASSFILE names."""
+
+
 async def dump(
     server: DatabaseServer,
     programs: Programs,
@@ -59,11 +68,11 @@ async def dump(
     """Gives the whole dump to `write`, chunk by chunk, and returns once it is known to be good.
 
     `pg_restore --list` must find its table of contents, and a second pg_restore reads and unpacks
-    all of it to the last byte. The password is in a file in `folder` for as long as this runs, and
-    nowhere else. Raises DumpFailed (try again), Fail, and what `write` raises.
+    all of it to the last byte. The password is in a nameless file in `folder` for as long as this
+    runs, and nowhere else. Raises DumpFailed (try again), Fail, and what `write` raises.
     """
-    with _password_file(server, folder) as environ:
-        async with _programs(programs, environ) as (dumper, lister, reader):
+    with _login(server, folder) as login:
+        async with _programs(programs, login) as (dumper, lister, reader):
             tables = asyncio.create_task(_tables(lister))
             try:
                 while chunk := await _within(dumper.read(), "pg_dump gave nothing"):
@@ -80,11 +89,11 @@ async def dump(
 
 @asynccontextmanager
 async def _programs(
-    programs: Programs, environ: Mapping[str, str]
+    programs: Programs, login: _Login
 ) -> AsyncIterator[tuple[Running, Running, Running]]:
     try:
         async with (
-            running([programs.pg_dump, *_OPTIONS], environ) as dumper,
+            running([programs.pg_dump, *_OPTIONS], login.environ, files=login.files) as dumper,
             running([programs.pg_restore, "--list"], {}, fed=True) as lister,
             running([programs.pg_restore, f"--file={os.devnull}"], {}, fed=True) as reader,
         ):
@@ -123,8 +132,7 @@ def _check(program: Running, code: int) -> None:
 
 
 @contextmanager
-def _password_file(server: DatabaseServer, folder: Path) -> Iterator[Mapping[str, str]]:
-    """The environment that leads pg_dump to the database; the password is in a file of ours."""
+def _login(server: DatabaseServer, folder: Path) -> Iterator[_Login]:
     names = {
         option.keyword.decode(): option.envvar.decode()
         for option in Conninfo.get_defaults()
@@ -132,28 +140,20 @@ def _password_file(server: DatabaseServer, folder: Path) -> Iterator[Mapping[str
     }
     said = {"connect_timeout": str(CONNECT_LIMIT_S), "application_name": "streamq backup"}
     said |= {name: value for name, value in server.options.items() if name in names}
-    said |= {
-        "host": server.host,
-        "port": server.port,
-        "dbname": server.name,
-        "user": server.user,
-    }
+    said |= {"host": server.host, "port": server.port, "dbname": server.name, "user": server.user}
+    environ = {names[name]: value for name, value in said.items()}
     if server.password is None:
-        yield {names[name]: value for name, value in said.items()}
+        yield _Login(environ, ())
         return
-    path = folder / "pgpass"
-    _write_password(path, server.password)
-    try:
-        said["passfile"] = str(path)
-        yield {names[name]: value for name, value in said.items()}
-    finally:
-        path.unlink()
+    # Of mode 0600 and without a name: a worker that is killed leaves no password on the disk.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(_password_line(server.password))
+        file.seek(0)
+        yield _Login(environ | {"PGPASSFILE": f"/dev/fd/{file.fileno()}"}, (file.fileno(),))
 
 
-def _write_password(path: Path, password: str) -> None:
+def _password_line(password: str) -> bytes:
     if "\n" in password or "\r" in password:
         raise Fail("the password of DATABASE_URL holds a line break, which pg_dump cannot be given")
     escaped = password.replace("\\", r"\\").replace(":", r"\:")
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(f"*:*:*:*:{escaped}\n")
+    return f"*:*:*:*:{escaped}\n".encode()

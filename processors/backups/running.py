@@ -78,9 +78,14 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    words: Sequence[str | Path], environ: Mapping[str, str], *, fed: bool = False
+    words: Sequence[str | Path],
+    environ: Mapping[str, str],
+    *,
+    fed: bool = False,
+    files: Sequence[int] = (),
 ) -> AsyncIterator[Running]:
-    """One program, which ends with the block. `fed`: its input is ours to write, else empty.
+    """One program, which ends with the block. `fed`: its input is ours to write, else empty;
+    `files`: open ones that it inherits.
 
     A worker that is killed leaves none of them behind: their pipes end with it. Raises OSError.
     """
@@ -91,6 +96,7 @@ async def running(
         stdout=PIPE,
         stderr=PIPE,
         limit=CHUNK_BYTES,
+        pass_fds=files,
         start_new_session=True,
     )
     program = Running(Path(words[0]).name, process)
