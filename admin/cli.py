@@ -36,6 +36,9 @@ def arguments(parser: ArgumentParser) -> None:
         "--url-prefix", default="", metavar="PATH", help="what all paths begin with: /ops"
     )
     parser.add_argument(
+        "--read-only", action="store_true", help="shows everything, and changes nothing"
+    )
+    parser.add_argument(
         "--dev",
         action="store_true",
         help="as `streamq dev` starts it: the next free port, a token and a login of its own,"

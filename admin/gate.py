@@ -89,6 +89,8 @@ class Gate:
         for guard in self._site.guards:
             await guard(request, row, who)
         admit(row, who)
+        if self._site.settings.read_only:
+            admit_read_only(row)
         return who
 
     async def _note(self, call: Call, status: int, detail: str) -> None:
@@ -112,6 +114,16 @@ def admit(row: Row, who: Who | None) -> None:
         raise Unauthorized()
     if isinstance(row.needs, Role) and (who.via is Via.CRON or who.role < row.needs):
         raise Forbidden(row.needs, f"You are {who.role}; to {row.does} takes {row.needs}.")
+
+
+def admit_read_only(row: Row) -> None:
+    """Whether a row only shows, or is about the caller's own login. Raises Refused."""
+    if row.action is not None and row.needs not in (Open.ANYONE, Role.VIEWER):
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            "Forbidden: this admin is read-only",
+            f"It was started with --read-only; to {row.does} ask one that was not.",
+        )
 
 
 def cron_of(request: Request, settings: Settings) -> Who | None:

@@ -65,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Names by which it may be asked for, beside those of this machine's loopback."""
     proxies: tuple[Network, ...] = ()
     """Whose X-Forwarded-For is believed."""
+    read_only: bool = False
+    """It shows, and changes nothing; who logs in may still log out."""
     secure_cookies: bool = False
     """Cookies go over TLS only."""
     requests_a_minute: int = REQUESTS_A_MINUTE

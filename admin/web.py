@@ -8,10 +8,13 @@ import sys
 from argparse import Namespace
 from typing import Final
 
+import msgspec
+
 from admin.access.guarded import guarded
 from admin.cli import Exposed
+from admin.links import links_of
 from admin.ready import NAME, Ready, with_ready
-from admin.routes import API
+from admin.routes import API, ROUTES
 from admin.serving import address_of, is_loopback, listen, serve
 from admin.settings import Settings, load_settings
 from streamq import App
@@ -30,11 +33,12 @@ async def run_web(args: Namespace, console: Console) -> None:
     target = args.app or settings_of(args).app
     if target is None:
         raise NoApp("web")
-    async with opened_with_app(args, target) as session:
+    async with opened_with_app(args, target) as session, links_of(session.app) as links:
         settings, ready = settings_for(session.app, prefix=args.url_prefix), None
+        settings = msgspec.structs.replace(settings, read_only=args.read_only)
         if args.dev:
             settings, ready = with_ready(settings)
-        admin = guarded(session.app, settings)
+        admin = guarded(session.app, settings, rows=[*ROUTES, *links])
         if not is_loopback(args.host) and not await admin.site.access.anybody():
             raise Exposed(args.host)
         listening = _listen_near(args.host, args.port) if ready else listen(args.host, args.port)
