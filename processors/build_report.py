@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from processors.clients.mailbox import parse_mailbox
 from processors.days import Period, day_of
 from processors.downloads import Download, link_to
 from processors.enqueue.email import queue_email
@@ -62,6 +63,8 @@ class BuildReport(Payload, rename="camel"):
     def __post_init__(self) -> None:
         if self.user_id is None and self.email is None:
             raise ValueError("a report needs userId, or the email of a user")
+        if self.email is not None:
+            parse_mailbox(self.email, "email")
         self.period(date.max)
 
     def period(self, day: date) -> Period:

@@ -15,6 +15,8 @@ LIMIT_S = 30
         ("jinja2", "mails"),
         ("boto3", "files in S3"),
         ("httpx2", "calls by HTTP"),
+        ("reportlab", "PDFs"),
+        ("xlsxwriter", "workbooks"),
     ],
 )
 def test_a_missing_package_is_named_with_the_command_that_brings_it(

@@ -89,6 +89,7 @@ async def test_a_batch_is_spread_over_five_minutes_at_priority_5() -> None:
         ({"startDate": "1900-01-01", "endDate": "2025-01-01"}, "at most 3660"),
         ({"startDate": "31/01/2025", "endDate": "2025-01-01"}, "date"),
         ({"userId": None}, "needs userId"),
+        ({"email": "no address"}, "email"),
     ],
 )
 async def test_what_is_no_report_is_refused_before_it_is_sent(
