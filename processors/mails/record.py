@@ -5,7 +5,7 @@ Without a database the first is all there is.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -97,7 +97,8 @@ class Record:
                 for one in addresses
                 if one.lower() in reasons and one not in served
             }
-            await work.run(_WRITE, **_rows(mail, _at_first(addresses, served, suppressed)))
+            lines = [_at_first(one, served, suppressed) for one in addresses]
+            await work.run(_WRITE, **_rows(mail, lines))
         return Standing(served, suppressed)
 
     async def keep(
@@ -149,17 +150,12 @@ class _Line(msgspec.Struct, frozen=True):
         )
 
 
-def _at_first(
-    addresses: Iterable[str], served: frozenset[str], suppressed: Mapping[str, str]
-) -> list[_Line]:
-    return [
-        _Line(one, Status.SENT)
-        if one in served
-        else _Line(one, Status.SUPPRESSED, suppressed[one])
-        if one in suppressed
-        else _Line(one, Status.SENDING)
-        for one in addresses
-    ]
+def _at_first(one: str, served: frozenset[str], suppressed: Mapping[str, str]) -> _Line:
+    if one in served:
+        return _Line(one, Status.SENT)
+    if one in suppressed:
+        return _Line(one, Status.SUPPRESSED, suppressed[one])
+    return _Line(one, Status.SENDING)
 
 
 def _at_last(delivery: Delivery) -> list[_Line]:

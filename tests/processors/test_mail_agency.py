@@ -87,24 +87,20 @@ async def test_a_senders_address_of_the_payload_wins(site: App, mails: MailServe
     assert message["Reply-To"] is None
 
 
-@pytest.mark.parametrize(
-    ("to", "name"),
-    [
-        ("user@example.com", "Imobiliária Sol"),
-        ("User@Example.com", "Imobiliária Sol"),
-        ("bo@example.com", "Nova Casa Imóveis"),
-        (RENTER, "ImobiBase"),
-        # Of two agencies, or of one and a stranger: neither's brand is right.
-        (["user@example.com", "bo@example.com"], "ImobiBase"),
-        (["user@example.com", RENTER], "ImobiBase"),
-    ],
-)
-async def test_without_a_name_it_is_the_agency_of_the_users_it_goes_to(
-    site: App, mails: MailServer, to: str | list[str], name: str
-) -> None:
-    await sent(site, to)
+async def test_without_a_name_it_is_the_agency_of_the_users_it_goes_to(database: Database) -> None:
+    await add_agency(database)
+    agencies = Agencies(database, SITE)
 
-    assert read(mails.mails[0].content)["From"] == f"{name} <noreply@imobibase.com>"
+    for to, tenant in (
+        (["user@example.com"], TENANT),
+        (["User@Example.com"], TENANT),
+        (["bo@example.com"], OTHER_TENANT),
+        ([RENTER], None),
+        # Of two agencies, or of one and a stranger: neither's brand is right.
+        (["user@example.com", "bo@example.com"], None),
+        (["user@example.com", RENTER], None),
+    ):
+        assert (await agencies.of(None, to)).tenant == tenant
 
 
 async def test_an_agency_that_is_not_there_fails_the_job(
@@ -194,26 +190,18 @@ async def test_an_object_of_the_agencys_own_is_attached(
     assert file.get_payload(decode=True) == b"%PDF-1.7"
 
 
-@pytest.mark.parametrize(
-    ("key", "says"),
-    [
-        (f"invoices/{OTHER_TENANT}/1.pdf", f"is not of agency {TENANT}"),
-        (f"{TENANT}/1.pdf", f"is not of agency {TENANT}"),
-        (f"a/b/{TENANT}/1.pdf", f"is not of agency {TENANT}"),
-        (f"invoices/{TENANT}/missing.pdf", "there is no object"),
-    ],
-)
 async def test_an_object_that_is_not_the_agencys_fails_the_job(
-    storage: Storage, site: App, mails: MailServer, key: str, says: str
+    storage: Storage, site: App, mails: MailServer
 ) -> None:
-    if "missing" not in key:
+    for key in (f"invoices/{OTHER_TENANT}/1.pdf", f"{TENANT}/1.pdf", f"a/b/{TENANT}/1.pdf"):
         await storage.exports.put(key, b"secret", "application/pdf")
 
-    job = await attached(site, storage, key)
+        job = await attached(site, storage, key)
 
-    assert job.state is JobState.FAILED
-    assert job.run.attempts == 1
-    assert says in job.run.reason
+        assert (job.state, job.run.attempts) == (JobState.FAILED, 1)
+        assert f"is not of agency {TENANT}" in job.run.reason
+    missing = await attached(site, storage, f"invoices/{TENANT}/missing.pdf")
+    assert "there is no object" in missing.run.reason
     assert mails.mails == []
 
 

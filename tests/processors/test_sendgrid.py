@@ -21,7 +21,7 @@ from processors.imobibase import QueueName
 from processors.queues import create_queue, queue_email
 from streamq import App, JobState
 from streamq.testing import MovableClock, run_until_idle
-from tests.processors import web_server
+from tests.processors import mail_server, web_server
 from tests.processors.letters import letter
 from tests.processors.web_server import WebServer, answer
 
@@ -39,7 +39,7 @@ async def sendgrid() -> AsyncIterator[WebServer]:
 async def transport(sendgrid: WebServer) -> AsyncIterator[SendgridTransport]:
     http = Http(frozenset({sendgrid.origin}))
     account = SendgridAccount(KEY, f"http://{sendgrid.origin}")
-    yield SendgridTransport(http, account, delivery_s=0.5)
+    yield SendgridTransport(http, account)
     await http.aclose()
 
 
@@ -100,10 +100,10 @@ async def test_only_who_is_still_to_be_served_is_named(
     assert asked(sendgrid)["personalizations"] == [{"to": [{"email": "bo@example.com"}]}]
 
 
+@pytest.mark.slow
 async def test_fifteen_megabytes_of_attachments_go_out(
     sendgrid: WebServer, transport: SendgridTransport
 ) -> None:
-    transport._delivery_s = 10
     file = AttachedFile("a.bin", "application/octet-stream", bytes(15 * 1024**2))
 
     await transport.deliver(letter(files=[file]))
@@ -179,6 +179,18 @@ async def test_without_an_answer_nobody_knows(
     sendgrid.reply = reply
 
     assert isinstance(await refused(transport, letter()), DeliveryUnknown)
+
+
+async def test_a_server_that_says_nothing_is_left_in_time(sendgrid: WebServer) -> None:
+    async with mail_server.speaking() as port:
+        http = Http(frozenset({f"127.0.0.1:{port}"}))
+        account = SendgridAccount(KEY, f"http://127.0.0.1:{port}")
+
+        error = await refused(SendgridTransport(http, account, delivery_s=0.1), letter())
+
+        await http.aclose()
+    assert isinstance(error, DeliveryUnknown)
+    assert "took more than 0.1 s" in str(error)
 
 
 async def test_a_redirect_is_not_followed(
