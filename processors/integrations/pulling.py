@@ -65,6 +65,9 @@ async def _take(
         taken.unchanged += 1
         return
     row = await _known(work, links, link, email)
+    if row is None and link is not None:
+        taken.unchanged += 1  # deleted here, and it stays so, whatever becomes of it there
+        return
     # Of the record as the other side has it by now. None: the push that follows completes it there.
     hash_there = link.hash if link is not None else None
     if row is None:

@@ -204,6 +204,22 @@ async def test_who_asks_about_a_second_home_is_a_lead_again(
     ]
 
 
+async def test_what_was_deleted_here_does_not_come_back(
+    imobibase: App, sol: Database, theirs: Portal
+) -> None:
+    theirs.leads = [LEADS[0]]
+    await ran(imobibase, "pull")
+    async with sol.transaction() as work:
+        await work.run("UPDATE leads SET deleted_at = now()")
+    theirs.leads.append({**LEADS[0], "timestamp": "2026-02-01T12:00:00Z", "message": "Ainda?"})
+
+    done = result_of(await ran(imobibase, "pull"))
+
+    assert (done.get("created"), done["unchanged"]) == (None, 1)
+    async with sol.transaction() as work:
+        assert await work.value(int, "SELECT count(*) FROM leads WHERE deleted_at IS NULL") == 0
+
+
 async def test_without_a_portal_there_is_the_feed_alone(
     imobibase: App, database: Database, storage: Storage
 ) -> None:
