@@ -13,7 +13,7 @@ import msgspec
 
 from streamq.backoff import Backoff, as_backoff, to_wire
 from streamq.durations import DURATION_MS_MAX, Duration, Ms, to_bytes, to_ms
-from streamq.errors import BareNumber, InvalidInput, InvalidName, OutOfRange
+from streamq.errors import BareNumber, InvalidDuration, InvalidInput, InvalidName, OutOfRange
 from streamq.handlers import Handler
 from streamq.job import NO_OPTIONS, PRIORITY_DEFAULT, PRIORITY_MAX, JobId, Options, new_id
 from streamq.job import NewJob as SealedJob
@@ -91,7 +91,7 @@ class Terms(msgspec.Struct, frozen=True):
 def terms_of(queue: str, name: str, handler: Handler | None, defaults: JobDefaults) -> Terms:
     """Raises InvalidName for a name that no job may have."""
     if not NAME.fullmatch(name):
-        raise InvalidName("job name", name)
+        raise InvalidName("job", name)
     limit, priority = defaults.payload_limit_bytes, defaults.priority
     if handler is not None:
         limit = handler.payload_limit_bytes or limit
@@ -191,8 +191,10 @@ def checked_attempts(value: int) -> int:
 
 
 def timeout_ms(value: Duration) -> Ms:
-    """Raises OutOfRange for none at all: no attempt ends in no time."""
-    return Ms(_whole("timeout_ms", to_ms(value, "timeout"), 1, DURATION_MS_MAX))
+    """Raises InvalidDuration, for none at all too."""
+    if not (found := to_ms(value, "timeout")):
+        raise InvalidDuration("timeout", value, "no attempt ends in no time")
+    return found
 
 
 def payload_limit_bytes(value: str) -> int:
@@ -207,13 +209,11 @@ def _whole(what: str, value: int, low: int, high: int) -> int:
 
 def moment_ms(what: str, moment: datetime) -> int:
     """Epoch ms of an aware datetime. Raises InvalidInput for a naive one: whose midnight is it?"""
+    cure = "give an aware datetime, such as datetime.now(UTC) + timedelta(hours=1)."
     if not isinstance(moment, datetime):
-        raise BareNumber(what, moment)
+        raise BareNumber(what, moment, f"no moment: {cure}")
     if moment.utcoffset() is None:
-        raise InvalidInput(
-            f"{what}={moment.isoformat()} has no time zone:"
-            " give an aware datetime, such as datetime.now(UTC) + timedelta(hours=1)."
-        )
+        raise InvalidInput(f"{what}={moment.isoformat()} has no time zone: {cure}")
     return int(moment.timestamp() * 1000)
 
 
@@ -240,6 +240,8 @@ def _expires_at_ms(new: NewJob, expires: Duration | datetime, now_ms: int) -> in
 
 
 def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    if not isinstance(headers, Mapping):
+        raise InvalidInput(f"headers={headers!r:.80} is no mapping of names to values.")
     size = 0
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):

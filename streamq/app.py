@@ -111,7 +111,7 @@ class App:
                 " connections, whose time-outs and retries it depends on."
             )
         if not NAME.fullmatch(name):
-            raise InvalidName("job name", name)
+            raise InvalidName("app", name)
         self.name = name
         self.lifespan = lifespan
         self.build = build

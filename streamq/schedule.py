@@ -18,7 +18,7 @@ import msgspec
 from streamq.cron import WAIT_YEARS_MAX, parse
 from streamq.dst import Effect, Fold, Gap, Landing, Rule, landings
 from streamq.durations import Duration, Ms, show_ms, to_ms
-from streamq.errors import NAME_SETS, InvalidName, InvalidSchedule, OutOfRange
+from streamq.errors import NAME_SETS, InvalidName, InvalidSchedule, Named, OutOfRange
 from streamq.job import JobId
 from streamq.payload import codec_of
 from streamq.zones import DAY_S, zone_of
@@ -322,7 +322,11 @@ def recurring(
 
 def _check(schedule: Schedule) -> None:
     """Whatever a schedule can raise, it raises where it is declared, not when it is to fire."""
-    named = (("schedule", schedule.name), ("queue", schedule.queue), ("job", schedule.job))
+    named: tuple[tuple[Named, str], ...] = (
+        ("schedule", schedule.name),
+        ("queue", schedule.queue),
+        ("job", schedule.job),
+    )
     for what, name in named:
         if not re.fullmatch(NAME_SETS[what], name):
             raise InvalidName(what, name)

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from streamq.errors.root import StreamqError
 from streamq.errors.wording import article, did_you_mean, listed, show_bytes, shown
 
+Named = Literal["app", "queue", "job", "id", "prefix", "schedule"]  # the keys of NAME_SETS
+
 NAME_SETS: Final = MappingProxyType(
     {
+        "app": "[A-Za-z0-9._-]{1,64}",
         "queue": "[A-Za-z0-9._-]{1,64}",
         "job": "[A-Za-z0-9._-]{1,64}",
         "id": "[A-Za-z0-9._:@+-]{1,128}",
@@ -100,13 +103,17 @@ class InvalidDuration(InvalidInput):
 
 
 class BareNumber(InvalidInput, TypeError):
-    """Neither text nor timedelta: a number has no unit that a reader could see."""
+    """A value of a type that says no time, such as a number: a reader could not see its unit."""
 
     code = "SQ207"
 
-    def __init__(self, what: str, value: object) -> None:
-        self.what, self.value = what, value
-        self.cure = 'it has no unit: give "5s" or timedelta(seconds=5).'
+    def __init__(
+        self,
+        what: str,
+        value: object,
+        cure: str = 'it has no unit: give "5s" or timedelta(seconds=5).',
+    ) -> None:
+        self.what, self.value, self.cure = what, value, cure
         super().__init__(f"{what}={shown(value)} is {article(type(value).__name__)}, {self.cure}")
 
 
@@ -120,12 +127,12 @@ class InvalidSize(InvalidInput):
 
 
 class InvalidName(InvalidInput):
-    """A name outside its set; `what` is one of the keys of `NAME_SETS`."""
+    """A name outside its set, or no text at all."""
 
     code = "SQ208"
 
-    def __init__(self, what: str, value: object) -> None:
-        self.what, self.value, self.allowed = what, value, NAME_SETS.get(what, "")
+    def __init__(self, what: Named, value: object) -> None:
+        self.what, self.value, self.allowed = what, value, NAME_SETS[what]
         called = what if what in ("id", "prefix") else f"{what} name"
         super().__init__(f"{called} {shown(value)} is not allowed: it must match {self.allowed}")
 

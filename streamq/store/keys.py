@@ -76,7 +76,7 @@ class Keys(msgspec.Struct, frozen=True):
 
 def keys_of(prefix: str, queue: str) -> Keys:
     """The keys of `queue`. Raises InvalidName: a name could otherwise forge a key or a slot."""
-    if not NAME.fullmatch(queue):
+    if not isinstance(queue, str) or not NAME.fullmatch(queue):
         raise InvalidName("queue", queue)
     if not PREFIX.fullmatch(prefix):
         raise InvalidName("prefix", prefix)

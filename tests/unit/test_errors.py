@@ -4,6 +4,7 @@ import copy
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from typing import get_args
 
 import pytest
 
@@ -27,6 +28,7 @@ from streamq.errors import (
     LeaseLost,
     LoopStoodStill,
     MissingExtra,
+    Named,
     NoHandler,
     NotApplied,
     NotSerialisable,
@@ -158,6 +160,10 @@ MESSAGES: list[tuple[StreamqError, str]] = [
     (
         InvalidName("queue", "e mail"),
         'SQ208 queue name "e mail" is not allowed: it must match [A-Za-z0-9._-]{1,64}',
+    ),
+    (
+        InvalidName("job", 5),
+        "SQ208 job name 5 is not allowed: it must match [A-Za-z0-9._-]{1,64}",
     ),
     (
         InvalidName("id", "a{b}"),
@@ -366,6 +372,7 @@ def test_a_hostile_value_stays_on_one_short_printable_line() -> None:
 
 
 def test_name_sets_hold_nothing_that_forges_a_key() -> None:
+    assert set(NAME_SETS) == set(get_args(Named))
     for what, pattern in NAME_SETS.items():
         assert re.fullmatch(pattern, "a-b_c.D9")
         for forged in ("", "a b", "{a}", "a\n", "a\x00", "é", "a/b", "x" * 129):
