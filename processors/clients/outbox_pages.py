@@ -5,6 +5,7 @@ from datetime import datetime
 from html import escape
 from string import Template
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -60,8 +61,8 @@ def list_page(entries: Sequence[Entry]) -> str:
     """The newest mails, in the order given."""
     rows = "\n".join(
         f"<tr><td>{one.written_at:%Y-%m-%d %H:%M:%S}</td><td>{escape(one.to)}</td>"
-        f'<td><a href="{escape(one.name)}.html">{escape(one.subject) or "(none)"}</a></td>'
-        f'<td><a href="{escape(one.name)}.eml">.eml</a></td></tr>'
+        f'<td><a href="{_link(one.name)}.html">{escape(one.subject) or "(none)"}</a></td>'
+        f'<td><a href="{_link(one.name)}.eml">.eml</a></td></tr>'
         for one in entries
     )
     head = "<tr><th>Written</th><th>To</th><th>Subject</th><th>File</th></tr>"
@@ -100,6 +101,11 @@ def mail_page(letter: Letter) -> str:
 
 def _page(title: str, body: str) -> str:
     return _PAGE.substitute(title=escape(title), style=_STYLE, body=body)
+
+
+def _link(name: str) -> str:
+    # Of `invoice:1:email` a browser would take the beginning for a scheme.
+    return f"./{quote(name)}"
 
 
 def _shown(mailbox: Mailbox) -> str:
