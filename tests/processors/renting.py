@@ -87,15 +87,16 @@ class Agency:
                 )
         return contract
 
-    async def pay(self, payment: str, amount: int = 1550) -> None:
-        """Pays it, in part if it is less."""
+    async def pay(self, payment: str, amount: int = 1550, status: str = "paid") -> None:
+        """Pays it, in part if it is less; `status`: what it is then called."""
         async with self.database.transaction() as work:
             await work.run(
                 "UPDATE rental_payments SET paid_value = %(amount)s::numeric, paid_date = now(),"
-                " status = CASE WHEN %(amount)s < total_value THEN 'partially_paid' ELSE 'paid' END"
+                " status = CASE WHEN %(amount)s < total_value THEN 'partially_paid' ELSE %(status)s END"
                 " WHERE id = %(id)s",
                 id=payment,
                 amount=Decimal(amount),
+                status=status,
             )
 
     async def switch_off(self, event: str) -> None:

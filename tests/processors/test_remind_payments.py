@@ -155,12 +155,13 @@ async def test_the_days_tell_which_of_several_late_payments_is_meant(
     ]
 
 
+@pytest.mark.parametrize("status", ["paid", "pending", "overdue", "cancelled", "refunded"])
 async def test_what_was_paid_after_the_job_was_added_is_not_reminded_of(
-    imobibase: App, agency: Agency
+    imobibase: App, agency: Agency, status: str
 ) -> None:
     contract = await agency.contract(-5)
     job_id = await queue_overdue_payment_reminder(contract, 5)
-    await agency.pay(f"{contract}_-5")
+    await agency.pay(f"{contract}_-5", status=status)
 
     await work(imobibase)
 
