@@ -92,8 +92,8 @@ class Agency:
         async with self.database.transaction() as work:
             await work.run(
                 "UPDATE rental_payments SET paid_value = %(amount)s::numeric, paid_date = now(),"
-                " status = CASE WHEN %(amount)s < total_value THEN 'partially_paid' ELSE %(status)s END"
-                " WHERE id = %(id)s",
+                " status = CASE WHEN %(amount)s < total_value THEN 'partially_paid'"
+                " ELSE %(status)s END WHERE id = %(id)s",
                 id=payment,
                 amount=Decimal(amount),
                 status=status,
