@@ -32,9 +32,9 @@ from streamq.store.address import Address
 from streamq.store.client import Redis
 from streamq.store.keys import keys_of
 from streamq.store.scripts import link
+from streamq.testing.model import Model, held_by, picture_of
 from tests.support import invariants
 from tests.support.by_hand import DATA, ByHand
-from tests.support.model import Model, held_by, picture_of
 
 SEED: Final = "STREAMQ_TEST_SEED"
 """The environment variable that repeats a run: the seed that it printed."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamq.job import ALONE, GIVEN_BACK, LINES, Claim, End, JobId, NewJob, Outcome
-from tests.support.invariants import Dump
+from streamq.testing.invariants import Dump
 
 DEATHS_MAX: Final = 10
 Picture = dict[str, object]
