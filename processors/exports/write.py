@@ -14,7 +14,7 @@ from processors.exports.cells import csv_of, json_of
 from processors.exports.read import Owner, Page, pages
 from processors.exports.readme import readme
 from processors.exports.tables import ExportType, Table, tables_of
-from processors.exports.zipped import Write, Zip
+from processors.exports.zipped import Write, zipped
 
 JSON_NAME: Final = "my-data.json"
 README_NAME: Final = "README.txt"
@@ -63,24 +63,20 @@ async def write_export(
     tables = tables_of(export.type)
     if export.format is ExportFormat.JSON:
         return await _json(database, export, write, lambda done: written(done, len(tables)))
-    packed = Zip(write, export.at)
-    rounds = 2 if export.format is ExportFormat.ZIP else 1
-    rows: dict[str, int] = {}
-    if export.format is ExportFormat.ZIP:
-        entry = packed.entry(JSON_NAME)
-        total = rounds * len(tables)
-        await _json(database, export, entry.write, lambda done: written(done, total))
-        await entry.close()
-    for done, table in enumerate(tables, (rounds - 1) * len(tables) + 1):
-        entry = packed.entry(f"{table.name}.csv")
-        rows[table.name] = await _rows(database, table, export.owner, csv_of, entry.write)
-        await entry.close()
-        written(done, rounds * len(tables))
-    entry = packed.entry(README_NAME)
     with_json = export.format is ExportFormat.ZIP
-    await entry.write(readme(export.owner, tables, rows, at=export.at, with_json=with_json))
-    await entry.close()
-    await packed.finish()
+    before = len(tables) if with_json else 0
+    total = before + len(tables)
+    rows: dict[str, int] = {}
+    async with zipped(write, export.at) as packed:
+        if with_json:
+            async with packed.entry(JSON_NAME) as into:
+                await _json(database, export, into, lambda done: written(done, total))
+        for done, table in enumerate(tables, before + 1):
+            async with packed.entry(f"{table.name}.csv") as into:
+                rows[table.name] = await _rows(database, table, export.owner, csv_of, into)
+            written(done, total)
+        async with packed.entry(README_NAME) as into:
+            await into(readme(export.owner, tables, rows, at=export.at, with_json=with_json))
     return rows
 
 
