@@ -141,6 +141,7 @@ async def test_a_brand_has_the_agencys_own_settings(database: Database) -> None:
         "INSERT INTO brand_settings (tenant_id, logo_url, footer_text, custom_domain) VALUES"
         f" ('{TENANT}', '/uploads/sol.png', 'CRECI 12345-J', 'sol.com')",
     )
+    await change(database, "UPDATE tenants SET phone = '+5511987654321'")
     agencies = Agencies(database, SITE)
 
     brand = (await agencies.of(TENANT, [])).branding
@@ -148,6 +149,7 @@ async def test_a_brand_has_the_agencys_own_settings(database: Database) -> None:
     assert brand.logo == "https://app.imobibase.com/uploads/sol.png"
     assert brand.footer_text == "CRECI 12345-J"
     assert brand.website == "https://sol.com"
+    assert brand.phone == "+55 11 98765-4321"
 
 
 async def test_a_brand_is_read_once_a_minute(

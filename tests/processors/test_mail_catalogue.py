@@ -146,6 +146,9 @@ def test_an_invoice_says_what_it_charges() -> None:
         ):
             assert words in body
         assert "R$\u00a00,00" not in body  # no tax, no line of it
+    assert "Subtotal: R$\u00a02.180,00" in mail.text
+    whole = {**SAMPLES["invoice"], "subtotal": "2130.00", "discount": "0.00"}
+    assert "Subtotal" not in rendered("invoice", whole).text  # it would be the total
     assert "- Chaves, 2 x R$\u00a015,00: R$\u00a030,00" in mail.text
     assert "- IPTU (parcela 1 de 10): R$\u00a0120,00" in mail.text
 
