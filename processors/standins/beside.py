@@ -13,40 +13,30 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import psycopg
 
 from processors.database.url import DatabaseServer, parse_database_url
-from processors.schema import apply_schema
+from processors.schema import SchemaChanged, apply_schema
 from processors.seeding import AlreadySeeded, Size, seed
-from processors.settings import database_server
+from processors.settings import database_server, load_settings
 from processors.standins.postgres import SUPERUSER, PostgresServer
 from processors.standins.s3 import S3Server
+from streamq.brought import Beside
+from streamq.errors import ConfigError
 
 DATABASE: Final = "imobibase"
 OURS: Final = "[no DATABASE_URL set]"
-
-Fact = tuple[str, str]
-"""A label, and what stands behind it: a line of the banner."""
-
-
-class Stood(msgspec.Struct, frozen=True):
-    """What runs now."""
-
-    variables: Mapping[str, str]
-    """For the environment of all that is started: DATABASE_URL, S3_ENDPOINT_URL, ..."""
-    facts: tuple[Fact, ...]
 
 
 @contextmanager
 def stand_ins(
     folder: Path, *, size: Size = Size.SMALL, environ: Mapping[str, str] = os.environ
-) -> Iterator[Stood]:
+) -> Iterator[Beside]:
     """Blocking: some 2 s, on the first start 3 s.
 
-    `folder` keeps the database (a root's is elsewhere, see `PostgresServer`); S3's objects go with
-    it. A database of our own gets the schema and, once, the data; one that DATABASE_URL names is
-    left as it is. Raises NoPostgres, NoS3, ConfigError, SchemaChanged.
+    `folder` keeps the database (a root's is elsewhere, see `PostgresServer`) and S3's objects. A
+    database of our own gets the schema and, once, the data; one that DATABASE_URL names is left as
+    it is. Raises ConfigError.
     """
     with ExitStack() as stack:
         variables: dict[str, str] = {}
@@ -60,10 +50,18 @@ def stand_ins(
         if environ.get("S3_ENDPOINT_URL") or environ.get("EXPORT_BUCKET"):
             facts.append(("s3", "as the environment says"))
         else:
-            s3 = stack.enter_context(S3Server())
+            s3 = stack.enter_context(S3Server(folder / "s3"))
             variables |= s3.variables
-            facts.append(("s3", f"started moto at {s3.url}, which keeps nothing"))
-        yield Stood(variables, tuple(facts))
+            facts.append(("s3", f"started moto at {s3.url}, files in {folder / 's3'}"))
+        facts.append(("mail", _mailed(environ)))
+        yield Beside(variables, tuple(facts))
+
+
+def _mailed(environ: Mapping[str, str]) -> str:
+    settings = load_settings(production=False, environ=environ)
+    if settings.sendgrid is not None or settings.smtp is not None:
+        return "as the environment says"
+    return f"in a browser:  {settings.outbox / 'index.html'}"
 
 
 def _filled(postgres: PostgresServer, size: Size) -> str:
@@ -74,7 +72,10 @@ def _filled(postgres: PostgresServer, size: Size) -> str:
         if known.fetchone() is None:
             connection.execute(f"CREATE DATABASE {DATABASE}".encode())
     server = parse_database_url(postgres.url_of(DATABASE))
-    apply_schema(server)
+    try:
+        apply_schema(server)
+    except SchemaChanged as error:
+        raise ConfigError(f"{error}. Or begin anew: remove {postgres.data}") from error
     return f"started postgres {version}, {_seeded(server, size)}"
 
 

@@ -27,6 +27,7 @@ import psycopg
 from psycopg import sql
 
 from processors.standins.unprivileged import Owner, run_as, start_as, unprivileged
+from streamq.errors import ConfigError
 
 SUPERUSER: Final = "postgres"
 READY_LIMIT_S: Final = 60.0
@@ -39,7 +40,7 @@ _LOG_TAIL_BYTES: Final = 4_096
 _LOOPBACK: Final = "127.0.0.1"
 
 
-class NoPostgres(Exception):
+class NoPostgres(ConfigError):
     """There is no PostgreSQL of our own here, or it does not start: the message says why."""
 
 
@@ -68,6 +69,8 @@ class PostgresServer:
         self._owner = unprivileged()
         self._server: subprocess.Popen[bytes] | None = None
         self._folder = Path()
+        self.data = Path()
+        """The folder of the data, once it runs."""
         self.port = 5432
         """In the socket's name, and of the TCP port if there is one."""
         self.password = secrets.token_urlsafe(16)
@@ -121,7 +124,7 @@ class PostgresServer:
 
     def _start(self) -> None:
         bin_folder = self._reachable(programs())
-        data = self._data_folder()
+        data = self.data = self._data_folder()
         if not (data / "PG_VERSION").exists():
             self._initialise(bin_folder, data)
         if self._tcp:

@@ -1,6 +1,6 @@
-"""An S3 of our own, moto's server, on 127.0.0.1: for development and tests. It keeps nothing.
+"""An S3 of our own, moto's server, on 127.0.0.1: for development and tests.
 
-    with S3Server() as s3:
+    with S3Server(Path(".streamq/s3")) as s3:
         os.environ.update(s3.variables)
 
 It is a process of its own, which ends when ours does, and asks nobody for a key.
@@ -9,22 +9,29 @@ It is a process of its own, which ends when ours does, and asks nobody for a key
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from streamq.errors import ConfigError
 
 END_LIMIT_S: Final = 10.0
 BACKUPS: Final = "imobibase-backups"
 EXPORTS: Final = "imobibase-exports"
 
 
-class NoS3(Exception):
+class NoS3(ConfigError):
     """There is no S3 of our own here, or it does not start: the message says why."""
 
 
 class S3Server:
-    """One server with the application's two buckets in it."""
+    """One server with the application's two buckets in it.
 
-    def __init__(self) -> None:
+    `folder` keeps its objects as files, a second behind; None: they end with it.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._kept = folder
         self._server: subprocess.Popen[str] | None = None
         self._url = ""
 
@@ -52,7 +59,7 @@ class S3Server:
                 ' pip install "streamq[embedded]"'
             )
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "processors.standins.s3_server", BACKUPS, EXPORTS],
+            [sys.executable, "-m", "processors.standins.s3_server", *self._words()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -64,6 +71,10 @@ class S3Server:
             self.__exit__(None, None, None)
             raise NoS3("moto's server did not start: what it said stands above")
         return self
+
+    def _words(self) -> list[str]:
+        kept = [] if self._kept is None else [f"--folder={self._kept.absolute()}"]
+        return [BACKUPS, EXPORTS, *kept]
 
     def __exit__(
         self,

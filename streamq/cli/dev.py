@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from streamq.app import App
+from streamq.brought import Fact
 from streamq.cli import run as run_verb
 from streamq.cli.console import Cell, Console
-from streamq.cli.dev_admin import AdminProcess, Fact, beside
+from streamq.cli.dev_admin import AdminProcess, beside
+from streamq.cli.dev_beside import brought
 from streamq.cli.example import add_command, contents
 from streamq.cli.ping import ping, shown
 from streamq.cli.place import first_that_answers, places_of
@@ -67,8 +69,10 @@ async def run(args: Namespace, console: Console) -> int:
         told = None if own else place
         config = run_verb.config_of(args, target, overrides, told)
         queues = config.queues or dict.fromkeys(app.queue_names())
-        with beside(args, target, told) as admin:
-            _greet(console, target, app, about, queues, await _said_by(admin))
+        with brought(settings.dev_beside) as stood, beside(args, target, told) as admin:
+            web = await _said_by(admin)
+            _tell_where(settings.dev_url_variable, web)
+            _greet(console, target, app, about, queues, [*stood, *web])
             code = await _until_told(config)
     with suppress(OSError):  # the terminal may be gone
         console.line("streamq dev has ended.")
@@ -80,6 +84,13 @@ async def _said_by(admin: AdminProcess | None) -> Sequence[Fact]:
     if admin is None:
         return [("admin", "not installed:  pip install 'streamq[web]'")]
     return await admin.facts()
+
+
+def _tell_where(variable: str | None, web: Sequence[Fact]) -> None:
+    """Links that the app makes lead to the web of this run, on whatever port it listens."""
+    address = web[0][1].split()[0]
+    if variable is not None and "://" in address:
+        os.environ.setdefault(variable, address)
 
 
 async def _until_told(config: DaemonConfig) -> int:
@@ -151,7 +162,7 @@ def _greet(
     app: App,
     about: str,
     queues: Mapping[str, int | None],
-    admin: Sequence[Fact],
+    beside: Sequence[Fact],
 ) -> None:
     slots = sum(said or app.queue_settings(queue).concurrency for queue, said in queues.items())
     processes = app.settings.processes
@@ -168,7 +179,7 @@ def _greet(
     )
     if (command := add_command(app)) is not None:
         _fact(console, "add", command)
-    for label, said in admin:
+    for label, said in beside:
         _fact(console, label, said)
     _fact(console, "look", "streamq top    streamq queues    streamq events -f")
     _fact(console, "stop", "Ctrl-C")
@@ -185,7 +196,8 @@ DEV = Command(
     about="""\
 Everything that an app needs, in one command: a Redis of its own if none is
 named (REDIS_URL, streamq.toml), workers for all queues and what they say, and
-the admin on port 5000 or the next free one, with a token and a login.
+the admin on port 5000 or the next free one, with a token and a login. What the
+setting dev.beside names is started before them: a database, a store of files.
 
 Other verbs in this folder find that Redis by themselves. Its data is kept in
 .streamq/redis. Ctrl-C ends all of it.""",

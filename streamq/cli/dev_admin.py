@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Final
 
+from streamq.brought import Fact
 from streamq.cli import verbs
 from streamq.lookup import RedisPlace
 
@@ -24,9 +25,6 @@ END_LIMIT_S: Final = 15.0
 """More than it gives the requests on their way."""
 FACTS_MAX: Final = 10
 _SAID_BYTES_MAX: Final = 4_096
-
-Fact = tuple[str, str]
-"""A label, and what stands behind it."""
 
 
 class AdminProcess:

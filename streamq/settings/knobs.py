@@ -173,6 +173,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Failed attempts are reported there. Print `masked_url` of it."""
     sentry_traces: float = 0.1
     """Share of jobs whose trace is sent, 0 to 1: errors are always sent, whatever this is."""
+    dev_beside: str | None = None
+    """`module:function` of the servers that an app brings to `streamq dev`: `brought.Beside`."""
+    dev_url_variable: str | None = None
+    """The variable that tells the app of `streamq dev` where its web is, unless it is set."""
+    web_links: str | None = None
+    """`module:function` of the links that `streamq web` opens for an app: `brought.Links`."""
     defaults: JobDefaults = JobDefaults()
     queues: Mapping[str, QueueSettings] = {}
     """Of queues named in a file or on the command line, variables for them included."""

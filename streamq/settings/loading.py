@@ -20,6 +20,7 @@ from streamq.settings.knobs import (
     spelled_as_variable,
 )
 from streamq.settings.origins import Origins
+from streamq.settings.reading import TABLE_KEYS
 from streamq.settings.sources import (
     Found,
     from_environ,
@@ -80,7 +81,7 @@ def _built(said: Mapping[tuple[str, ...], Found], by_variable: Iterable[Found]) 
     origins: dict[str, str] = {}
     for found in chain(said.values(), by_variable):
         origins[".".join(found.path)] = found.origin
-        if len(found.path) == 1:
+        if len(found.path) == 1 or found.path[0] in TABLE_KEYS:
             top |= _field(found)
         elif found.path[0] == "defaults":
             defaults |= _field(found)

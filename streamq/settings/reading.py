@@ -247,8 +247,21 @@ SCHEDULE_KEYS: Final[Mapping[str, Key]] = {
 }
 """In `[schedules.<name>]`."""
 
+_NAMED: Final = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
+
+TABLE_KEYS: Final[Mapping[str, Mapping[str, Key]]] = {
+    "dev": {
+        "beside": Key("dev_beside", or_none(text(_NAMED, '"shop.servers:beside"'))),
+        "url_variable": Key(
+            "dev_url_variable", or_none(text(r"[A-Z][A-Z0-9_]{0,63}", '"APP_URL"'))
+        ),
+    },
+    "web": {"links": Key("web_links", or_none(text(_NAMED, '"shop.pages:links"')))},
+}
+"""In `[dev]` and `[web]`: what one command asks for."""
+
 TOP_KEYS: Final[Mapping[str, Key]] = {
-    "app": Key("app", text(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", '"processors.app:app"')),
+    "app": Key("app", text(_NAMED, '"processors.app:app"')),
     "redis": Key("redis", redis_url, secret=True),
     "redis_tls": Key("redis_tls", flag),
     "prefix": Key("prefix", text(NAME_SETS["prefix"], '"streamq"')),

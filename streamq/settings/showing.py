@@ -16,7 +16,7 @@ from streamq.lookup import DEFAULT, masked_url
 from streamq.redact import redact
 from streamq.schedule import FireAll, FireOnce, SkipMissed
 from streamq.settings.knobs import AT_START, JobDefaults, Keep, Rate, Settings, spelled_as_variable
-from streamq.settings.reading import JOB_KEYS, SCHEDULE_KEYS, TOP_KEYS
+from streamq.settings.reading import JOB_KEYS, SCHEDULE_KEYS, TABLE_KEYS, TOP_KEYS
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -39,6 +39,10 @@ def shown(settings: Settings, queues: Iterable[str] = ()) -> Iterator[Line]:
         if key.secret and value is not None:
             value = masked_url(value)
         yield Line(name, _toml(key.field, value), settings.origins.of(name))
+    for table, keys in TABLE_KEYS.items():
+        for name, key in keys.items():
+            text = _toml(key.field, getattr(settings, key.field))
+            yield Line(f"{table}.{name}", text, settings.origins.of(f"{table}.{name}"))
     for name, key in JOB_KEYS.items():
         value = getattr(settings.defaults, key.field)
         yield Line(

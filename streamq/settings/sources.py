@@ -7,13 +7,15 @@ import msgspec
 
 from streamq.errors import InvalidSetting, UnknownSetting
 from streamq.lookup import PLAIN_NAMES, VARIABLE, from_variable, own_table
-from streamq.settings.reading import JOB_KEYS, SCHEDULE_KEYS, TOP_KEYS, Key
+from streamq.settings.reading import JOB_KEYS, SCHEDULE_KEYS, TABLE_KEYS, TOP_KEYS, Key
 
 # For the tests and for child processes: never settings.
 _NOT_SETTINGS = ("STREAMQ_TEST_", "STREAMQ_CHILD_")
 
 _OF_NAMES = ("queues", "schedules")
 """Tables that hold a table of settings for each name."""
+_TABLES = ((), ("defaults",), *((name,) for name in TABLE_KEYS))
+"""A whole file, and the tables in it that hold settings themselves."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -62,6 +64,8 @@ def key_at(path: tuple[str, ...]) -> Key | None:
     match path:
         case (name,):
             return TOP_KEYS.get(name)
+        case (table, name) if table in TABLE_KEYS:
+            return TABLE_KEYS[table].get(name)
         case ("defaults", name) | ("queues", _, name):
             return JOB_KEYS.get(name)
         case ("schedules", _, name):
@@ -98,7 +102,7 @@ def _below(path: tuple[str, ...], value: object, origin: str) -> Iterator[Found]
     """The settings in a value: itself, or those of the table that it is."""
     if key_at(path):
         yield Found(path, value, origin)
-    elif len(path) == 0 or path == ("defaults",) or (path[0] in _OF_NAMES and len(path) <= 2):
+    elif path in _TABLES or (path[0] in _OF_NAMES and len(path) <= 2):
         if not isinstance(value, Mapping):
             raise InvalidSetting(".".join(path), value, origin, "it is a table of settings.")
         for name, inner in value.items():
@@ -112,5 +116,6 @@ def _unknown(path: tuple[str, ...], origin: str) -> UnknownSetting:
         "defaults": [*JOB_KEYS],
         "queues": [*JOB_KEYS],
         "schedules": [*SCHEDULE_KEYS],
-    }.get(path[0], [*TOP_KEYS, "defaults", "queues", "schedules"])
+        **{table: [*keys] for table, keys in TABLE_KEYS.items()},
+    }.get(path[0], [*TOP_KEYS, "defaults", "queues", "schedules", *TABLE_KEYS])
     return UnknownSetting(path[-1], origin, known, table=".".join(path[:-1]))

@@ -21,7 +21,7 @@ from streamq.settings import (
     overlaid,
     shown,
 )
-from streamq.settings.reading import JOB_KEYS, TOP_KEYS
+from streamq.settings.reading import JOB_KEYS, TABLE_KEYS, TOP_KEYS
 from tests.support.settings_files import load
 
 ROOT: Final = Path(__file__).parents[2]
@@ -67,19 +67,20 @@ def test_two_heartbeats_may_be_lost_within_a_lease() -> None:
 
 def test_every_field_can_be_set_and_every_layer_has_the_same_fields() -> None:
     made_by_loading = {"defaults", "queues", "queues_by_variable", "schedules", "origins"}
+    in_tables = {key.field for keys in TABLE_KEYS.values() for key in keys.values()}
 
     assert JobDefaults.__struct_fields__ == QueueSettings.__struct_fields__
     assert {key.field for key in JOB_KEYS.values()} == set(JobDefaults.__struct_fields__)
     assert {key.field for key in TOP_KEYS.values()} == (
-        set(Settings.__struct_fields__) - made_by_loading
+        set(Settings.__struct_fields__) - made_by_loading - in_tables
     )
 
 
 def test_every_knob_turns_something() -> None:
-    code = "".join(
-        path.read_text() for path in (ROOT / "streamq").rglob("*.py") if path.parent != OWN
-    )
-    knobs = {*(key.field for key in TOP_KEYS.values()), *JobDefaults.__struct_fields__}
+    paths = [*(ROOT / "streamq").rglob("*.py"), *(ROOT / "admin").rglob("*.py")]
+    code = "".join(path.read_text() for path in paths if path.parent != OWN)
+    keys = [*TOP_KEYS.values(), *(key for keys in TABLE_KEYS.values() for key in keys.values())]
+    knobs = {*(key.field for key in keys), *JobDefaults.__struct_fields__}
     # Applied while the settings are read: to `redis`, which says it from then on.
     knobs -= {"redis_tls"}
 

@@ -1,0 +1,32 @@
+"""The servers that an app brings to `streamq dev`: those that its setting `[dev] beside` names."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from streamq.brought import Beside, CannotBring, Fact, named
+
+FOLDER: Final = ".streamq"
+SETTING: Final = "dev.beside"
+
+
+@contextmanager
+def brought(target: str | None) -> Iterator[Sequence[Fact]]:
+    """Starts them, and ends them at the end; what they say of themselves.
+
+    From then on the environment of this process has their variables. Call it in the main thread:
+    servers may be bound to the thread that started them. Raises CannotBring, and what they raise.
+    """
+    if target is None:
+        yield ()
+        return
+    servers = named(SETTING, target)(Path(FOLDER))
+    if not isinstance(servers, AbstractContextManager):
+        raise CannotBring(SETTING, target, "it gives no context manager")
+    with servers as stood:
+        if not isinstance(stood, Beside):
+            raise CannotBring(SETTING, target, "its context manager gives no Beside")
+        os.environ.update(stood.variables)
+        yield stood.facts
