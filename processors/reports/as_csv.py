@@ -39,7 +39,7 @@ class CsvWriter:
                 [cell(title.made)],
                 [],
                 ["Indicador", "Valor"],
-                *([card.name, _plain(card)] for card in cards(report.figures)),
+                *([card.name, _plain(card)] for card in cards(report)),
                 [],
                 HEADINGS,
             ]

@@ -8,7 +8,7 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Spacer, Table, TableStyle
 
-from processors.days import day_of, in_numbers
+from processors.days import in_numbers
 from processors.money import reais, share
 from processors.paper.ink import (
     GREY,
@@ -56,7 +56,7 @@ def draw_report(title: Title, report: Report, listed: Sequence[Payment]) -> byte
     load_fonts()
     brand = brand_of(report.color)
     story: list[Flowable] = [
-        _cards(list(cards(report.figures)), brand),
+        _cards(list(cards(report)), brand),
         Spacer(1, 6 * mm),
         _section("Recebido e despesas", brand, [bar_chart(report, brand)]),
     ]
@@ -161,7 +161,7 @@ def _activity(report: Report) -> Table:
         ("Data", "Tipo", "O quê", "Valor"),
         [
             (
-                in_numbers(day_of(row.happened)),
+                in_numbers(row.day),
                 ACTIVITY[row.kind],
                 row.what,
                 "" if row.amount is None else reais(row.amount),
@@ -189,7 +189,7 @@ def _list(report: Report, listed: Sequence[Payment], brand: Brand) -> list[Flowa
         )
         for row in listed
     ]
-    widths = (18 * mm, 16 * mm, 0, 36 * mm, 19 * mm, 22 * mm, 22 * mm)
+    widths = (20 * mm, 19 * mm, 0, 34 * mm, 20 * mm, 23 * mm, 23 * mm)
     found: list[Flowable] = [
         CondPageBreak(40 * mm),
         _heading("Pagamentos", brand),

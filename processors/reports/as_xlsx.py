@@ -13,7 +13,6 @@ import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from processors.days import day_of, in_numbers
 from processors.paper.text import brand_color, clean
 from processors.reports.figures import Report
 from processors.reports.payments import HEADINGS, Payment
@@ -71,7 +70,9 @@ class XlsxWriter:
         self._money = self._book.add_format({"num_format": _MONEY})
         self._count = self._book.add_format({"num_format": "#,##0"})
         self._share = self._book.add_format({"num_format": "0.0%"})
-        self._day = self._book.add_format({"num_format": "dd/mm/yyyy", "align": "left"})
+        self._day = self._book.add_format(
+            {"num_format": "dd/mm/yyyy", "align": "left", "indent": 1}
+        )
         self._summary(title, report, color)
         self._details(report)
         self._list: Worksheet | None = None
@@ -102,7 +103,7 @@ class XlsxWriter:
         self._headings(sheet, 4, ("Indicador", "Valor"))
         row = 5
         formats = {"money": self._money, "count": self._count, "share": self._share}
-        for card in cards(report.figures):
+        for card in cards(report):
             sheet.write_string(row, 0, card.name)
             sheet.write_number(row, 1, float(card.value), formats[card.kind])
             row += 1
@@ -140,6 +141,7 @@ class XlsxWriter:
                 }
             )
         chart.set_title({"name": "Recebido e despesas", "name_font": {"size": 12}})
+        chart.set_x_axis({"num_font": {"rotation": -45}})
         chart.set_y_axis({"num_format": "#,##0", "major_gridlines": {"visible": True}})
         chart.set_legend({"position": "bottom"})
         chart.set_size({"width": 720, "height": 320})
@@ -179,7 +181,7 @@ class XlsxWriter:
         sheet = self._sheet("Atividade", (14, 14, 60, 18))
         self._headings(sheet, 0, ("Data", "Tipo", "O quê", "Valor"))
         for row, one in enumerate(report.activity, 1):
-            sheet.write_string(row, 0, in_numbers(day_of(one.happened)))
+            sheet.write_number(row, 0, serial(one.day), self._day)
             sheet.write_string(row, 1, ACTIVITY[one.kind])
             self._text(sheet, row, 2, one.what)
             self._amount(sheet, row, 3, one.amount)

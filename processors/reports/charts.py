@@ -76,6 +76,7 @@ def _axes(names: XCategoryAxis | YCategoryAxis, values: XValueAxis | YValueAxis)
         axis.strokeColor = LINE
         axis.visibleTicks = False
     values.valueMin = 0
+    values.rangeRound = "ceiling"
     values.visibleGrid = True
     values.gridStrokeColor = PALE
     values.labelTextFormat = _whole

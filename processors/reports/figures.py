@@ -5,7 +5,7 @@ commissions what was sold in it, expenses what went out and is completed.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -74,7 +74,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Activity(msgspec.Struct, frozen=True):
-    happened: datetime
+    day: date
     kind: str
     what: str
     amount: Decimal | None
@@ -273,28 +273,32 @@ _SOURCES: Final = """
     GROUP BY source ORDER BY 2 DESC, 1
 """
 
+# Days are told by the database: it knows which times are days, and which are moments.
 _ACTIVITY: Final = f"""
-    (SELECT p.paid_date AS happened, 'payment' AS kind,
-        coalesce(q.title, '-') || ' · ' || coalesce(r.name, '-') AS what, p.paid_value AS amount
-    FROM (SELECT * FROM rental_payments WHERE {_PAID} ORDER BY paid_date DESC LIMIT %(top)s) p
-        LEFT JOIN rental_contracts c ON c.id = p.rental_contract_id
-        LEFT JOIN properties q ON q.id = c.property_id
-        LEFT JOIN renters r ON r.id = c.renter_id)
-    UNION ALL
-    (SELECT s.sale_date, 'sale', q.title, s.sale_value
-    FROM property_sales s JOIN properties q ON q.id = s.property_id
-    WHERE s.status = 'completed' AND local_day(s.sale_date) BETWEEN %(first)s AND %(last)s
-    ORDER BY 1 DESC LIMIT %(top)s)
-    UNION ALL
-    (SELECT created_at, 'lead', name || ' · ' || source, NULL FROM leads
-    WHERE deleted_at IS NULL AND created_at >= %(begins)s AND created_at < %(ends)s
-    ORDER BY 1 DESC LIMIT %(top)s)
-    UNION ALL
-    (SELECT v.scheduled_for, 'visit', q.title, NULL
-    FROM visits v JOIN properties q ON q.id = v.property_id
-    WHERE v.status = 'completed' AND v.scheduled_for >= %(begins)s AND v.scheduled_for < %(ends)s
-    ORDER BY 1 DESC LIMIT %(top)s)
-    ORDER BY happened DESC, what LIMIT %(top)s
+    SELECT local_day(happened) AS day, kind, what, amount FROM (
+        (SELECT p.paid_date AS happened, 'payment' AS kind, q.title || ' · ' || r.name AS what,
+            p.paid_value AS amount
+        FROM (SELECT * FROM rental_payments WHERE {_PAID} ORDER BY paid_date DESC LIMIT %(top)s) p
+            JOIN rental_contracts c ON c.id = p.rental_contract_id
+            JOIN properties q ON q.id = c.property_id
+            JOIN renters r ON r.id = c.renter_id)
+        UNION ALL
+        (SELECT s.sale_date, 'sale', q.title, s.sale_value
+        FROM property_sales s JOIN properties q ON q.id = s.property_id
+        WHERE s.status = 'completed' AND local_day(s.sale_date) BETWEEN %(first)s AND %(last)s
+        ORDER BY 1 DESC LIMIT %(top)s)
+        UNION ALL
+        (SELECT created_at, 'lead', name, NULL FROM leads
+        WHERE deleted_at IS NULL AND created_at >= %(begins)s AND created_at < %(ends)s
+        ORDER BY 1 DESC LIMIT %(top)s)
+        UNION ALL
+        (SELECT v.scheduled_for, 'visit', q.title, NULL
+        FROM visits v JOIN properties q ON q.id = v.property_id
+        WHERE v.status = 'completed'
+            AND v.scheduled_for >= %(begins)s AND v.scheduled_for < %(ends)s
+        ORDER BY 1 DESC LIMIT %(top)s)
+    ) events
+    ORDER BY 1 DESC, happened DESC, what LIMIT %(top)s
 """
 
 _REVENUE_BY_DAY: Final = f"""

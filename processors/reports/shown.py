@@ -9,8 +9,8 @@ from typing import Final, Protocol
 import msgspec
 
 from processors.days import moment_in_numbers
-from processors.money import reais, share
-from processors.reports.figures import Figures, Report
+from processors.money import ZERO, reais, share
+from processors.reports.figures import Report
 from processors.reports.payments import Payment
 
 SOURCES: Final[Mapping[str, str]] = MappingProxyType(
@@ -38,6 +38,10 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType(
 ACTIVITY: Final[Mapping[str, str]] = MappingProxyType(
     {"payment": "Pagamento", "sale": "Venda", "lead": "Novo lead", "visit": "Visita"}
 )
+
+
+# What was cancelled or given back nobody owes.
+_ASKED_FOR: Final = frozenset({"pending", "paid", "overdue", "partially_paid"})
 
 
 class Title(msgspec.Struct, frozen=True):
@@ -78,8 +82,9 @@ class Card(msgspec.Struct, frozen=True):
     """`money`, `count` or `share`."""
 
 
-def cards(figures: Figures) -> Iterator[Card]:
+def cards(report: Report) -> Iterator[Card]:
     """In the order of their worth to who reads it."""
+    figures = report.figures
     for name, amount in (
         ("Receita de aluguéis", figures.revenue),
         ("Vendas", figures.sales),
@@ -87,9 +92,11 @@ def cards(figures: Figures) -> Iterator[Card]:
         ("Despesas", figures.expenses),
     ):
         yield Card(name, reais(amount), amount, "money")
-    yield Card(
-        "Taxa de ocupação", share(figures.occupancy_rate, 1), figures.occupancy_rate, "share"
-    )
+    for name, part in (
+        ("Taxa de ocupação", figures.occupancy_rate),
+        ("Inadimplência", late_share(report)),
+    ):
+        yield Card(name, share(part, 1), part, "share")
     for name, count in (
         ("Contratos ativos", figures.active_contracts),
         ("Imóveis", figures.total_properties),
@@ -99,6 +106,13 @@ def cards(figures: Figures) -> Iterator[Card]:
         ("Pagamentos no período", figures.payments),
     ):
         yield Card(name, thousands(count), count, "count")
+
+
+def late_share(report: Report) -> Decimal:
+    """Of the rent that is due in the period, how much is late: 0 to 1."""
+    due = sum((row.total for row in report.standing if row.status in _ASKED_FOR), Decimal(0))
+    late = sum((row.total - row.paid for row in report.standing if row.status == "overdue"), ZERO)
+    return (late / due).quantize(Decimal("0.0001")) if due else Decimal(0)
 
 
 def source_counts(report: Report, rows_max: int) -> list[tuple[str, int]]:

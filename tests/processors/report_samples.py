@@ -45,7 +45,7 @@ def report(name: str = "Ayşe Şahin", *, color: str | None = "#f97316") -> Repo
         properties=tuple(TopProperty(name, name, Decimal(n + 1)) for n in range(10)),
         sellers=(TopSeller(name, 1, Decimal("800000.00"), Decimal("48000.00")),),
         sources=(Source("website", 40), Source("olx", 12), Source(name, 5)),
-        activity=(Activity(TITLE.made_at, "payment", name, Decimal("1550.00")),),
+        activity=(Activity(JANUARY.last, "payment", name, Decimal("1550.00")),),
         bars=tuple(bars(JANUARY, rent, {JANUARY.last: Decimal("120.50")})),
     )
 

@@ -154,6 +154,11 @@ async def test_its_workbook_has_charts_of_its_own_numbers_and_no_formula(
     assert (f"{due:%d/%m/%Y}", f"{paid:%d/%m/%Y}") == ("10/01/2025", "09/01/2025")
     assert between == ["01/2025", "Apartamento na Vila Mariana", "=1+1", "Pago", 2300, 2300]
     assert book["Pagamentos"]["D2"].data_type == "s"
+    happened = [[cell.value for cell in row] for row in book["Atividade"].iter_rows(min_row=2)]
+    assert [(f"{day:%d/%m/%Y}", *what) for day, *what in happened] == [
+        ("31/01/2025", "Novo lead", "Caio", None),
+        ("09/01/2025", "Pagamento", "Apartamento na Vila Mariana · =1+1", 2300),
+    ]
 
 
 @pytest.mark.parametrize(
