@@ -21,6 +21,7 @@ from processors.saying import say
 from streamq import Context, Fail, Payload
 from streamq.errors import InvalidInput
 
+GENERATE_INVOICE: Final = "generate-invoice"
 ATTEMPTS: Final = 3
 TIMEOUT: Final = timedelta(minutes=2)
 LINK_LIFETIME: Final = timedelta(days=60)
@@ -52,7 +53,7 @@ class InvoiceRendered(msgspec.Struct, frozen=True, rename="camel"):
     emailed: bool
 
 
-@app.job(QueueName.INVOICE, name="generate-invoice", attempts=ATTEMPTS, timeout=TIMEOUT)
+@app.job(QueueName.INVOICE, name=GENERATE_INVOICE, attempts=ATTEMPTS, timeout=TIMEOUT)
 async def render_invoice(data: RenderInvoice, job: Context) -> InvoiceRendered:
     """Run again, it changes the same object and the same rows, and adds the same mail job: its
     number stands in its row since that was made.
@@ -123,7 +124,8 @@ async def _issued(
     wanted = data.send_email and to is not None and not invoice.settled
     url = ""
     async with shared.database.transaction(tenant=tenant) as work:
-        await work.run(_ISSUED, id=invoice.bill.id, key=filed.key, at=job.claimed_at)
+        if not await work.run(_ISSUED, id=invoice.bill.id, key=filed.key, at=job.claimed_at):
+            raise Fail(f"invoice {invoice.bill.number} was cancelled meanwhile: nobody is mailed")
         await file_away(work, filed, tenant=tenant, user=user)
         if wanted:
             url = await link_to(
@@ -165,5 +167,5 @@ _ISSUED: Final = """
     UPDATE invoices SET pdf_key = %(key)s,
         issued_at = coalesce(issued_at, %(at)s::timestamp),
         status = CASE status WHEN 'draft' THEN 'issued' ELSE status END
-    WHERE id = %(id)s
+    WHERE id = %(id)s AND status <> 'cancelled'
 """

@@ -19,11 +19,10 @@ from processors.enqueue.adding import (
 from processors.ids import as_text
 from processors.imobibase import QueueName
 from processors.invoices.make import invoice_of_contract
-from processors.render_invoice import RenderInvoice
+from processors.render_invoice import GENERATE_INVOICE, RenderInvoice
 from processors.settings import database_server
 from streamq import blocking
 
-GENERATE_INVOICE: Final = "generate-invoice"
 PRIORITY: Final = 3
 CONTRACT_PRIORITY: Final = 2
 BATCH_PRIORITY: Final = 5

@@ -289,3 +289,21 @@ async def test_another_agencys_invoice_is_none(
     assert (job.state, job.run.attempts) == (JobState.FAILED, 1)
     assert says in job.run.reason
     assert [found async for found in storage.exports.list("invoices/")] == []
+
+
+async def test_one_that_is_cancelled_while_it_is_drawn_is_not_mailed(
+    site: App, database: Database
+) -> None:
+    await add_invoice(database)
+    async with database.transaction() as work:  # readable, and to whoever writes it cancelled
+        await work.run(
+            "CREATE POLICY cancelled ON invoices AS RESTRICTIVE FOR UPDATE TO imobibase_tenant"
+            " USING (false)"
+        )
+
+    job = await done(site, await queue_invoice(invoice_id=INVOICE, user_id=USER))
+
+    assert job.state is JobState.FAILED
+    assert "was cancelled meanwhile" in job.run.reason
+    assert await mail_of() is None
+    assert await files(database) == []
