@@ -112,6 +112,7 @@ async def notify(data: Notify, job: Context) -> Notified:
     live = await _publish(note, rows)
     await job.progress(0.7)
     pushes = await _tell(shared, job, note, rows, data.event)
+    await job.progress(0.9)
     await job.progress(1.0)
     say(log, job, "notification.sent", f"Notification sent to {known} users: {dict(pushes)}")
     return Notified(users=known, missing=len(users) - known, live=live, pushes=pushes)
@@ -148,7 +149,8 @@ async def _tell(
     telling = Telling(shared, shared.settings.vapid, note, event, last=job.attempt >= job.attempts)
     for first in range(0, len(rows), TOGETHER):
         await telling.push(rows[first : first + TOGETHER])
-        await job.progress(0.7 + 0.2 * min(1, (first + TOGETHER) / len(rows)))
+        if first + TOGETHER < len(rows):
+            await job.progress(0.7 + 0.2 * (first + TOGETHER) / len(rows))
     for end, count in telling.counts.items():
         await PUSHES.inc(count, end=end)
     for line in telling.reasons:

@@ -111,7 +111,8 @@ async def sync_integration(data: SyncIntegration, job: Context) -> Synced:
     outcome = Outcome()
     for number, connection in enumerate(connected, 1):
         await _try(shared, data, connection, outcome)
-        await job.progress(0.2 + 0.7 * number / len(connected))
+        if number < len(connected):
+            await job.progress(0.2 + 0.8 * number / len(connected))
     synced = await _counted(data, job, outcome)
     _raise_for_trouble(data.provider, outcome)
     await job.progress(1.0)

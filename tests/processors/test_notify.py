@@ -10,19 +10,13 @@ import redis.asyncio
 
 from processors.database import Database
 from processors.imobibase import QueueName
-from processors.notify import NotificationType
-from processors.queues import (
-    Notify,
-    create_queue,
-    queue_notification,
-    queue_notification_sync,
-)
+from processors.queues import create_queue, queue_notification
 from streamq import App, Job, JobState
 from streamq.embedded import EmbeddedServer
-from streamq.errors import InvalidInput, InvalidPayload
 from streamq.testing import MovableClock, run_until_idle
 from tests.processors.browsers import Browser
 from tests.processors.doubles import Service, path_of, serving
+from tests.processors.marks import progress_marks
 from tests.processors.web_server import Asked, answer
 
 KEY = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"  # the example of RFC 8291
@@ -154,7 +148,10 @@ async def rows_of(database: Database) -> list[Row]:
         )
 
 
-async def test_each_user_finds_a_row_of_their_own_agency(imobibase: App, users: Database) -> None:
+async def test_each_user_finds_a_row_of_their_own_agency(
+    imobibase: App, users: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = progress_marks(monkeypatch)
     job_id = await queued([ANA, 2, "3", "3", "nobody"], data={"paymentId": 12})
 
     await work(imobibase)
@@ -170,6 +167,7 @@ async def test_each_user_finds_a_row_of_their_own_agency(imobibase: App, users: 
     }
     assert rows[0].data == {"paymentId": 12}
     assert await result(job_id) == {"users": 3, "missing": 1, "live": 0, "pushes": {}}
+    assert marks == [10, 30, 70, 90, 100]
 
 
 async def test_open_browsers_hear_it_at_once(
@@ -405,44 +403,3 @@ async def test_many_users_are_one_insert(imobibase: App, users: Database) -> Non
         # Rows of one statement have its transaction's time.
         moments = "SELECT count(DISTINCT created_at) FROM notifications"
         assert await rows.value(int, moments) == 1
-
-
-@pytest.mark.usefixtures("imobibase")
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"userId": []},
-        {"userId": "../1"},
-        {"title": ""},
-        {"title": "x" * 201},
-        {"title": "a\x00b"},
-        {"message": "x" * 2_001},
-        {"type": "danger"},
-        {"actionUrl": "javascript:alert(1)"},
-        {"actionUrl": "//evil.example"},
-        {"actionUrl": "/\\evil.example"},
-        {"data": {"x": "y" * 9_000}},
-    ],
-)
-async def test_what_is_no_notification_is_refused(changed: Mapping[str, object]) -> None:
-    with pytest.raises(InvalidPayload):
-        await queued(**changed)
-
-
-@pytest.mark.usefixtures("imobibase")
-async def test_it_is_queued_by_fields_or_as_a_payload() -> None:
-    by_fields = await queue_notification(
-        user_id=[1, "2"], title="Olá", message="Oi", type="info", job_id="hello-1"
-    )
-    payload = Notify(user_id=1, title="Olá", message="Oi", type=NotificationType.INFO)
-
-    assert by_fields == "hello-1"
-    job = await seen("hello-1")
-    assert job.name == "send-notification"
-    assert msgspec.msgpack.decode(job.data)["userId"] == [1, "2"]
-    with pytest.raises(InvalidInput, match="not both"):
-        await queue_notification(payload, title="x")
-
-
-def test_the_way_in_has_a_blocking_twin(imobibase_sync: App) -> None:
-    assert queue_notification_sync(user_id=1, title="Olá", message="Oi", type="info")

@@ -27,6 +27,7 @@ from processors.reminders.kinds import ReminderType
 from streamq import App, Job, JobState
 from streamq.errors import InvalidPayload
 from streamq.testing import MovableClock, capture_adds, run_until_idle
+from tests.processors.marks import progress_marks
 from tests.processors.renting import Agency, today
 
 REMINDER = QueueName.PAYMENT_REMINDER
@@ -71,7 +72,10 @@ async def result(job_id: str) -> object:
     return msgspec.msgpack.decode(job.run.result)
 
 
-async def test_an_overdue_reminder_is_a_mail_to_the_renter(imobibase: App, agency: Agency) -> None:
+async def test_an_overdue_reminder_is_a_mail_to_the_renter(
+    imobibase: App, agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = progress_marks(monkeypatch)
     contract = await agency.contract(-5, 25)
     job_id = await queue_overdue_payment_reminder(contract, 5)
 
@@ -100,9 +104,8 @@ async def test_an_overdue_reminder_is_a_mail_to_the_renter(imobibase: App, agenc
             },
         }
     ]
-    job = await seen(job_id)
-    assert job.run.progress is not None
-    assert msgspec.msgpack.decode(job.run.progress) == 100
+    assert marks == [20, 50, 70, 100]
+    assert (await seen(job_id)).state is JobState.COMPLETED
 
 
 async def test_an_upcoming_one_is_of_the_next_payment_and_leaves_the_late_one_alone(

@@ -16,6 +16,7 @@ from processors.queues import create_queue, queue_integration_sync, run_integrat
 from streamq import App, Job, JobState
 from streamq.testing import MovableClock, run_until_idle
 from tests.processors.connected import add_lead, agency
+from tests.processors.marks import progress_marks
 from tests.processors.web_server import WebServer, answer, running
 
 QUEUE = QueueName.INTEGRATION_SYNC
@@ -67,10 +68,14 @@ def result_of(job: Job) -> object:
     return msgspec.msgpack.decode(job.run.result)
 
 
-async def test_each_change_is_an_event(imobibase: App, sol: Database, hook: WebServer) -> None:
+async def test_each_change_is_an_event(
+    imobibase: App, sol: Database, hook: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = progress_marks(monkeypatch)
     job = await ran(imobibase, await queue_integration_sync("zapier"))
 
     assert result_of(job) == {"provider": "zapier", "agencies": 1, "sent": 3}
+    assert marks == [10, 20, 100]
     events = {one["event"]: one for asked in hook.asked for one in json.loads(asked.body)}
     assert set(events) == {"property.changed", "lead.changed", "contract.changed"}
     lead = events["lead.changed"]
