@@ -21,6 +21,7 @@ from streamq import App, Job, JobState
 from streamq.run.logs import ConsoleFormat
 from streamq.testing import MovableClock, run_until_idle
 from tests.processors.agency_rows import TENANT, USER, add_agency, add_payment
+from tests.processors.marks import progress_marks
 
 JANUARY = {"startDate": "2025-01-01", "endDate": "2025-01-31"}
 
@@ -64,13 +65,15 @@ async def mails() -> list[Job]:
 
 
 async def test_the_documented_example_makes_a_pdf_a_row_a_link_and_a_mail(
-    site: App, database: Database, storage: Storage
+    site: App, database: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    marks = progress_marks(monkeypatch)
     job = await done(
         site, await queue_custom_report("2025-01-01", "2025-01-31", "pdf", "user@example.com", 1)
     )
 
     assert job.state is JobState.COMPLETED, job.run.reason
+    assert marks == [10, 20, 50, 80, 90, 100]
     [found] = [one async for one in storage.exports.list(f"reports/{TENANT}/")]
     assert found.key.endswith("/relatorio-periodo-2025-01-01-a-2025-01-31.pdf")
     text = text_of(await storage.exports.get(found.key)).replace("\u00a0", " ")

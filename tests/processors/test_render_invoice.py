@@ -25,6 +25,7 @@ from tests.processors.agency_rows import (
     add_invoice,
     add_payment,
 )
+from tests.processors.marks import progress_marks
 
 KEY = f"invoices/{TENANT}/{INVOICE}.pdf"
 MAIL_ID = f"invoice:{INVOICE}:email"
@@ -101,13 +102,15 @@ def codes_in(pdf: bytes) -> list[str]:
 
 
 async def test_an_invoice_becomes_a_pdf_a_row_a_link_and_a_mail(
-    site: App, database: Database, storage: Storage
+    site: App, database: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    marks = progress_marks(monkeypatch)
     await add_invoice(database)
 
     job = await done(site, await queue_invoice(invoice_id=12345, user_id=1))
 
     assert job.state is JobState.COMPLETED, job.run.reason
+    assert marks == [10, 30, 60, 80, 100]
     pdf = await storage.exports.get(KEY)
     text = text_of(pdf)
     for shown in (
