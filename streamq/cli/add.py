@@ -1,9 +1,10 @@
 """`streamq add`: one job, or one for each line of standard input."""
 
+import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -186,6 +187,10 @@ def _decoded(raw: bytes) -> object:
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # NaN, half a surrogate pair: read all the same, for the payload's check to name the place.
+        with suppress(ValueError, RecursionError):
+            read: object = json.loads(raw)
+            return read
         raise InvalidInput(f"no JSON ({error}).") from None
 
 

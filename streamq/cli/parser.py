@@ -18,6 +18,7 @@ OPTION_COLUMNS: Final = 26
 
 # How argparse says that a value is none of those it knows.
 _CHOICE: Final = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
+_MINUS: Final = re.compile(r"-\d")
 _QUOTED: Final = re.compile(r"'([^']*)'")
 
 # Options that may stand before the verb as well, and take a value.
@@ -74,6 +75,8 @@ def parser_of(verb: str, command: Command) -> VerbParser:
         allow_abbrev=False,  # an option added later must not change what a script means today
         add_help=False,
     )
+    # A value that begins with a minus, such as a negative time, for its option to refuse by name.
+    parser._negative_number_matcher = _MINUS
     command.arguments(parser)
     common = parser.add_argument_group("common options")
     if command.wants_redis:

@@ -37,12 +37,22 @@ class InvalidInput(StreamqError, ValueError):
 class UnknownQueue(InvalidInput):
     code = "SQ201"
 
-    def __init__(self, queue: str, app: str, known: Sequence[str]) -> None:
+    def __init__(
+        self,
+        queue: str,
+        app: str,
+        known: Sequence[str],
+        way_out: str = "add with create=True to allow it",
+    ) -> None:
         self.queue, self.app, self.known = queue, app, tuple(known)
         super().__init__(
             f"No queue {shown(queue)} in app {shown(app)}.{did_you_mean(queue, known)}"
-            f" Known: {listed(known)} (add with create=True to allow it)"
+            f" Known: {listed(known)} ({way_out})"
         )
+
+    @property
+    def cli_text(self) -> str:
+        return str(self).replace("add with create=True", "--force")
 
 
 class UnknownJobName(InvalidInput):
@@ -56,6 +66,10 @@ class UnknownJobName(InvalidInput):
             f"No handler for {queue}/{name}.{did_you_mean(name, known)}"
             f" Known: {listed(known)} (add with force=True to send it all the same)"
         )
+
+    @property
+    def cli_text(self) -> str:
+        return str(self).replace("add with force=True", "--force")
 
 
 class InvalidPayload(InvalidInput):

@@ -119,7 +119,7 @@ class Child:
         chosen = self._setup.queues or dict.fromkeys(known)
         for queue in chosen:
             if queue not in known:
-                raise UnknownQueue(queue, app.name, known)
+                raise UnknownQueue(queue, app.name, known, "app.declare_queue makes one known")
         return {
             queue: wanted or self._setup.concurrency or app.queue_settings(queue).concurrency
             for queue, wanted in chosen.items()

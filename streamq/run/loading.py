@@ -25,6 +25,8 @@ def load_app(target: str) -> App:
     """Imports the App. Raises AppNotImportable (exit 4), and a ConfigError of the app's own."""
     name, _, attribute = target.partition(":")
     module = _imported(target, name)
+    if not attribute:
+        raise AppNotImportable(target, "it is to be module:app", _apps_in(name, module))
     found = getattr(module, attribute, None)
     if isinstance(found, App):
         return found

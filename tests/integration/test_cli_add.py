@@ -108,12 +108,12 @@ REFUSED = [
     (
         ["emial", "welcome", GOOD],
         'SQ201 No queue "emial" in app "shop". Did you mean "email"? Known: email, report'
-        " (add with create=True to allow it)",
+        " (--force to allow it)",
     ),
     (
         ["email", "welcmoe", GOOD],
         'SQ206 No handler for email/welcmoe. Did you mean "welcome"? Known: bounce, slow, welcome'
-        " (add with force=True to send it all the same)",
+        " (--force to send it all the same)",
     ),
     (["email", "welcome", '{"to": 5}'], "SQ203 email/welcome: Expected str, got int - at $.to"),
     (
@@ -128,6 +128,11 @@ REFUSED = [
     ),
     (
         ["email", "welcome", GOOD, "--delay=-5s"],
+        'SQ207 delay="-5s": it is negative. Give "250ms", "5s", "1m30s", "2h" or "7d",'
+        " or a timedelta.",
+    ),
+    (
+        ["email", "welcome", GOOD, "--delay", "-5s"],
         'SQ207 delay="-5s": it is negative. Give "250ms", "5s", "1m30s", "2h" or "7d",'
         " or a timedelta.",
     ),
@@ -151,6 +156,14 @@ REFUSED = [
         ["report", "make-x", "{to"],
         "the payload: no JSON (JSON is malformed: object keys must be strings (byte 1))."
         " Mind the shell's quotes.",
+    ),
+    (
+        ["email", "welcome", '{"to": NaN}'],
+        "SQ204 $.to is NaN. JSON has no such number: pass None.",
+    ),
+    (
+        ["email", "welcome", '{"to": "\\ud800"}'],
+        'SQ204 $.to is text with half a surrogate pair. Decode it right, or with errors="replace".',
     ),
     (["report", "make-x", "@none.json"], "Cannot read none.json: no such file or directory."),
     (

@@ -39,6 +39,7 @@ def test_an_app_is_found_in_the_current_folder_and_in_src(elsewhere: Path, folde
         ("x = 1\n\n1 / 0\n", "zz_bad:app", "ZeroDivisionError: division by zero (zz_bad.py:3)"),
         ("def (:\n", "zz_bad:app", "SyntaxError: "),
         (GOOD, "zz_bad:app", "it has no attribute app"),
+        (GOOD, "zz_bad", "it is to be module:app"),
         (GOOD, "zz_bad:thing", "it is a int, no App: thing"),
     ],
 )
