@@ -120,14 +120,16 @@ class Watchman:
         child.close()
         in_order = child.bye is not None and child.returncode == 0
         pause_s = self._crew.vacate(child, died=not in_order)
-        self._tell_end(child, death, in_order, pause_s, stacks)
+        self._ever_ready = self._ever_ready or child.ready is not None
+        # Killed from outside it may do better the next time; by its own doing it will not.
+        hopeless = not self._ever_ready and (
+            child.failed is not None or death.evidence or child.returncode > 0
+        )
+        self._tell_end(child, death, in_order, None if hopeless else pause_s, stacks)
         if self.burials is not None and child.workers:
             queues = tuple(child.ready.queues) if child.ready else tuple(child.workers)
             self.burials.begin(Body(child.pid, self._daemon, child.workers, queues, death))
-        self._ever_ready = self._ever_ready or child.ready is not None
-        # Killed from outside it may do better the next time; by its own doing it will not.
-        hopeless = child.failed is not None or death.evidence or child.returncode > 0
-        if hopeless and not self._ever_ready and not self._crew.closed:
+        if hopeless and not self._crew.closed:
             self._failed_to_start(child)
 
     def _tell_end(

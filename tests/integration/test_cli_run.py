@@ -146,6 +146,7 @@ def test_a_start_that_cannot_be_right_is_refused_in_a_sentence(
     assert done.code == code, done
     assert said in done.err
     assert "Traceback" not in done.err
+    assert "successor" not in done.err  # there will be none
 
 
 def test_a_name_that_no_worker_knows_is_parked_and_says_what_to_do(line: CommandLine) -> None:
