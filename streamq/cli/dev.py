@@ -15,7 +15,7 @@ from streamq.brought import Fact
 from streamq.cli import run as run_verb
 from streamq.cli.console import Cell, Console
 from streamq.cli.dev_admin import AdminProcess, beside
-from streamq.cli.dev_beside import brought
+from streamq.cli.dev_beside import brought, left
 from streamq.cli.example import add_command, contents
 from streamq.cli.ping import ping, shown
 from streamq.cli.place import first_that_answers, places_of
@@ -136,24 +136,11 @@ def _redis(
         place = first_that_answers(places_of(args)).place
         yield place, f"{shown(place)}   (from {place.origin})"
         return
-    with EmbeddedServer(SERVER_FOLDER) as server, _url_left(server.url):
+    # Every other verb in this folder is told where the server is.
+    with EmbeddedServer(SERVER_FOLDER) as server, left(Path(DEV_URL_FILE), f"{server.url}\n"):
         program = f"{server.binary.name} {server.version} ({server.binary.origin})"
         about = f"started {program}, data in {SERVER_FOLDER}   {WHY_OUR_OWN}"
         yield RedisPlace(server.url, DEV_URL_FILE), about
-
-
-@contextmanager
-def _url_left(url: str) -> Iterator[None]:
-    """Tells every other verb in this folder where the server is, for as long as it runs."""
-    path = Path(DEV_URL_FILE)
-    whole = path.with_suffix(".new")
-    whole.write_text(url + "\n")
-    whole.chmod(0o600)
-    whole.replace(path)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _greet(

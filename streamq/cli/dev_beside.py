@@ -1,6 +1,7 @@
 """The servers that an app brings to `streamq dev`: those that its setting `[dev] beside` names."""
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Final
 from streamq.brought import Beside, CannotBring, Fact, named
 
 FOLDER: Final = ".streamq"
+ENV_FILE: Final = ".streamq/dev.env"
+"""Their variables, as long as they run: `set -a; . .streamq/dev.env` in another shell."""
 SETTING: Final = "dev.beside"
 
 
@@ -29,4 +32,19 @@ def brought(target: str | None) -> Iterator[Sequence[Fact]]:
         if not isinstance(stood, Beside):
             raise CannotBring(SETTING, target, "its context manager gives no Beside")
         os.environ.update(stood.variables)
-        yield stood.facts
+        lines = [f"{name}={shlex.quote(value)}\n" for name, value in stood.variables.items()]
+        with left(Path(ENV_FILE), "".join(lines)):
+            yield stood.facts
+
+
+@contextmanager
+def left(path: Path, text: str) -> Iterator[None]:
+    """A file for other commands in this folder, for as long as the block runs."""
+    whole = path.with_name(f"{path.name}.new")
+    whole.touch(mode=0o600)
+    whole.write_text(text)
+    whole.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

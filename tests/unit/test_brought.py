@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamq.brought import Beside, CannotBring, named
-from streamq.cli.dev_beside import brought
+from streamq.cli.dev_beside import ENV_FILE, brought
 from streamq.errors import InvalidSetting, UnknownSetting
 from streamq.settings import shown
 from tests.support.settings_files import load
@@ -74,18 +74,22 @@ def test_what_is_no_name_is_refused(tmp_path: Path, value: str) -> None:
 
 
 def test_servers_are_up_for_the_block_and_the_environment_knows_them(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(VARIABLE, "")  # put back at the end
+    monkeypatch.chdir(tmp_path)
+    Path(".streamq").mkdir()
     ended.clear()
 
     with brought(f"{__name__}:servers") as facts:
         assert facts == (("shelf", "stands"),)
         assert os.environ[VARIABLE] == ".streamq"
+        assert Path(ENV_FILE).read_text() == f"{VARIABLE}=.streamq\n"
+        assert Path(ENV_FILE).stat().st_mode & 0o077 == 0
         assert not ended
 
     assert ended == [Path(".streamq")]
-    monkeypatch.delenv(VARIABLE)
+    assert not Path(ENV_FILE).exists()
 
 
 def test_without_the_setting_nothing_is_brought() -> None:
