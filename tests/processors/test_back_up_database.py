@@ -285,11 +285,12 @@ class Lost(Exception):
     """The worker was lost here."""
 
 
-@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
-    "step", ["Records.begin", "dump", "Records.complete", "delete_old", "Records.deleted"]
+    ("step", "done"),
+    [("dump", True), ("Records.complete", False), ("Records.complete", True)],
+    ids=["dumped", "visible", "recorded"],
 )
-async def test_an_attempt_lost_at_any_step_doubles_nothing(
+async def test_an_attempt_lost_on_the_way_doubles_nothing(
     imobibase: App,
     clock: MovableClock,
     agency: Database,

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tracemalloc
 import zipfile
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, date, datetime
@@ -276,3 +277,35 @@ def test_a_cell_with_every_odd_sign_is_read_back_as_it_was() -> None:
     )
     assert row == ["1", odd]
     assert json.loads(json_of(page, first=True)) == {"id": "1", "text": odd}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ExportFormat)
+async def test_ten_times_the_rows_take_no_more_memory(
+    agencies: Database, format: ExportFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "PAGE_ROWS", 200)
+    peaks = list[int]()
+    for rows in (600, 6_000):
+        async with agencies.transaction() as work:
+            await work.run(
+                "INSERT INTO properties (tenant_id, title, type, category, price, address, city,"
+                " state) SELECT 'sol', 'Casa', 'casa', 'venda', 1, 'Rua', 'Rio', 'RJ'"
+                " FROM generate_series(1, %(rows)s)",
+                rows=rows,
+            )
+        owner = await owner_of(agencies, "sol-admin")
+        export = Export(owner=owner, type=ExportType.PROPERTIES, format=format, at=AT)
+        tracemalloc.start()
+        try:
+            counted = await write_export(agencies, export, forget, lambda done, tables: None)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert counted["properties"] > rows
+
+    assert peaks[1] < peaks[0] * 1.3
+
+
+async def forget(chunk: bytes) -> None:
+    """Where an export goes to that is not kept."""
