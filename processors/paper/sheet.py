@@ -1,6 +1,7 @@
 """A PDF of A4 sheets: a band in the agency's colour on top, the page's number of how many below."""
 
 import io
+import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -23,6 +24,9 @@ _NEXT_BAND: Final = 12 * mm
 _FOOT: Final = 16 * mm
 _GAP: Final = 7 * mm
 _PAGES: Final = "pages"
+# reportlab reads the glyphs of a font from one place in its file that all documents move: of two
+# drawn at once, one had the other's letters or failed. They would share a core anyway.
+_drawing: Final = threading.Lock()
 _FOOT_SIZE: Final = 7.5
 _SHRUNK_MIN: Final = 6.0
 
@@ -51,7 +55,7 @@ class _PageCount(Flowable):
 
 
 def sheets(head: Head, story: Sequence[Flowable], *, subject: str, foot: str) -> bytes:
-    """The PDF; of the same content always the same bytes. Blocking, and safe for threads.
+    """The PDF; of the same content always the same bytes. Blocking: one at a time in a process.
 
     Raises Fail for content that fits no sheet.
     """
@@ -73,7 +77,8 @@ def sheets(head: Head, story: Sequence[Flowable], *, subject: str, foot: str) ->
         ]
     )
     try:
-        document.build([NextPageTemplate("next"), *story, _PageCount()])
+        with _drawing:
+            document.build([NextPageTemplate("next"), *story, _PageCount()])
     except LayoutError as error:
         raise Fail(f"{head.kind} {head.title} fits no sheet: {str(error)[:200]}") from error
     return out.getvalue()

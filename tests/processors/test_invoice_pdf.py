@@ -1,6 +1,7 @@
 """An invoice on paper: names of every kind, harmful texts, many sheets, threads."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
@@ -105,14 +106,24 @@ def test_an_invoice_of_many_items_goes_on_with_its_heading_and_counts_its_sheets
     assert "Pague com PIX" in texts[-1]
 
 
+@pytest.fixture
+def hurry() -> Iterator[None]:
+    """Threads that take turns after every few instructions."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hurry")
 def test_it_is_drawn_the_same_by_many_threads_at_once() -> None:
-    names = [f"Cliente {number} Şahin" for number in range(4)]
+    names = ["Ayşe Şahin", "Łukasz Żółć", "Nguyễn Thị Hồng", "Владимир"]
     alone = [draw_invoice(invoice(name), None) for name in names]
 
     with ThreadPoolExecutor(4) as threads:
-        together = list(threads.map(lambda n: draw_invoice(invoice(n), None), names * 5))
+        together = list(threads.map(lambda name: draw_invoice(invoice(name), None), names * 16))
 
-    assert together == alone * 5
+    assert together == alone * 16
 
 
 @pytest.mark.parametrize(
