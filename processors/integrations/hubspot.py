@@ -32,6 +32,8 @@ SEARCHED_MAX: Final = 10_000
 _PAGE: Final = 100
 _WHAT: Final = "HubSpot"
 _NOT_FOUND: Final = "OBJECT_NOT_FOUND"
+_NOT_VALID: Final = frozenset({400, 409})
+_SILENT: Final = "HubSpot said nothing of it"
 _PROPERTIES: Final = ("email", "firstname", "lastname", "phone", "message", "lastmodifieddate")
 _STATUS: Final[Mapping[str, str]] = {
     "new": "NEW",
@@ -77,6 +79,14 @@ class _Paging(msgspec.Struct, frozen=True):
 class _Found(msgspec.Struct, frozen=True):
     results: list[_Object]
     paging: _Paging | None = None
+
+
+class _Way(msgspec.Struct, frozen=True):
+    """How a batch is saved: by HubSpot's own ids, or by a unique property, the `key`."""
+
+    kind: EntityType
+    verb: str
+    key: str | None
 
 
 class HubSpot:
@@ -131,34 +141,36 @@ class HubSpot:
         known = {one.remote_id: one for one in records if one.remote_id is not None}
         # Two leads of one address are one contact there; the last change speaks.
         new = {str(one.fields[key]): one for one in records if one.remote_id is None}
-        results: list[Accepted] = []
-        if known:
-            done = await self._batch(kind, "update", [{"id": remote} for remote in known], known)
-            results += _accepted(known, done, {one.id: one for one in done.results})
-        if new:
-            named = [{"idProperty": key, "id": value} for value in new]
-            done = await self._batch(kind, "upsert", named, new)
-            by_key = {str(one.properties.get(key) or "").lower(): one for one in done.results}
-            results += _accepted(new, done, by_key)
-        return results
+        updated = await self._save(_Way(kind, "update", None), known)
+        return [*updated, *await self._save(_Way(kind, "upsert", key), new)]
 
-    async def _batch(
-        self,
-        kind: EntityType,
-        verb: str,
-        named: Sequence[Mapping[str, str]],
-        records: Mapping[str, Outgoing],
-    ) -> _Batch:
-        inputs = [{**name, "properties": records[name["id"]].fields} for name in named]
+    async def _save(self, way: _Way, records: Mapping[str, Outgoing]) -> list[Accepted]:
+        """`records` by what names them there.
+
+        For one that is not valid HubSpot refuses the whole batch: halved, until it stands alone.
+        """
+        if not records:
+            return []
+        named = {} if way.key is None else {"idProperty": way.key}
+        inputs = [
+            {**named, "id": value, "properties": one.fields} for value, one in records.items()
+        ]
         answer = await self._http.send(
             "POST",
-            f"{self._access.url}/crm/v3/objects/{self._objects[kind]}/batch/{verb}",
+            f"{self._access.url}/crm/v3/objects/{self._objects[way.kind]}/batch/{way.verb}",
             body=msgspec.json.encode({"inputs": inputs}),
             headers=self._access.bearer,
             bytes_max=PAGE_BYTES_MAX,
         )
-        answer.check(_WHAT)
-        return read(answer, _Batch, _WHAT)
+        if answer.status not in _NOT_VALID:
+            answer.check(_WHAT)
+            return _accepted(way, records, read(answer, _Batch, _WHAT))
+        if len(records) == 1:
+            [record] = records.values()
+            return [Accepted(record.id, refused=read(answer, _Error, _WHAT).message or _SILENT)]
+        pairs, half = [*records.items()], len(records) // 2
+        first = await self._save(way, dict(pairs[:half]))
+        return [*first, *await self._save(way, dict(pairs[half:]))]
 
     async def leads(self, cursor: str | None) -> AsyncGenerator[Page, None]:
         since, after = cursor or "0", "0"
@@ -200,21 +212,21 @@ class HubSpot:
         return read(answer, _Found, _WHAT)
 
 
-def _accepted(
-    records: Mapping[str, Outgoing], done: _Batch, by_key: Mapping[str, _Object]
-) -> list[Accepted]:
-    """`records` and `by_key` by what the batch named them by."""
+def _accepted(way: _Way, records: Mapping[str, Outgoing], done: _Batch) -> list[Accepted]:
+    found = {
+        (one.id if way.key is None else str(one.properties.get(way.key) or "").lower()): one
+        for one in done.results
+    }
     errors = {value: error for error in done.errors for value in error.context.ids}
     accepted: list[Accepted] = []
     for value, record in records.items():
-        found, error = by_key.get(value.lower()), errors.get(value, _Error())
-        if found is None:
-            why = error.message or f"{_WHAT} said nothing of it"
+        one, error = found.get(value.lower()), errors.get(value, _Error())
+        if one is None:
             gone = error.category == _NOT_FOUND
-            accepted.append(Accepted(record.id, refused=why, gone=gone))
+            accepted.append(Accepted(record.id, refused=error.message or _SILENT, gone=gone))
         else:
-            version = str(_ms(_changed(found)))
-            accepted.append(Accepted(record.id, remote_id=found.id, version=version))
+            version = str(_ms(_changed(one)))
+            accepted.append(Accepted(record.id, remote_id=one.id, version=version))
     return accepted
 
 

@@ -23,6 +23,10 @@ class Record(msgspec.Struct):
     changed_at: datetime
 
 
+class Rejected(Exception):
+    """The whole request, for one of its records."""
+
+
 class Crm:
     """What both have: records by kind, answers told beforehand, a key, and a clock that moves on
     with every change, so that two changes are never of one millisecond.
@@ -64,7 +68,11 @@ class Crm:
             return self.told.popleft()
         if asked.headers.get("authorization") != f"Bearer {self.KEY}":
             return self.unknown()
-        return answer(200, json.dumps(self.answered(asked)).encode())
+        try:
+            return answer(200, json.dumps(self.answered(asked)).encode())
+        except Rejected as error:
+            told = {"status": "error", "category": "VALIDATION_ERROR", "message": str(error)}
+            return answer(400, json.dumps(told).encode())
 
     def unknown(self) -> bytes:
         raise NotImplementedError
@@ -97,12 +105,13 @@ class HubSpotDouble(Crm):
         assert isinstance(inputs, list) and len(inputs) <= 100
         keys = [one["id"] for one in inputs]
         assert len(set(keys)) == len(keys), "HubSpot refuses a batch that names a record twice"
+        for one in inputs:
+            if (why := self.rejected.get(one["id"])) is not None:
+                raise Rejected(why)
         results, errors = [], []
         for one in inputs:
             context = {"ids": [one["id"]]}
-            if (why := self.rejected.get(one["id"])) is not None:
-                errors.append({"status": "error", "message": why, "context": context})
-            elif not known:
+            if not known:
                 record = self.upsert(kind, one["idProperty"], one["id"], one["properties"])
                 results.append({**self._object(record), "new": True})
             elif self.has(kind, one["id"]):

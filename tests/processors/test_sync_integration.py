@@ -221,15 +221,16 @@ async def test_who_has_no_address_is_counted_and_holds_up_nobody(
 async def test_a_record_that_they_refuse_holds_up_no_other_and_is_named(
     imobibase: App, sol: Database, crm: Crm, provider: str
 ) -> None:
-    for lead in ("ana", "bo"):
+    others = [f"lead{number}" for number in range(9)]
+    for lead in (*others[:4], "ana", *others[4:]):
         await add_lead(sol, SOL, lead)
     crm.rejected["ana@example.com" if provider == "hubspot" else "ana"] = "not this one"
 
     job_id = await queue_integration_sync(provider, "push")
     done = await result(imobibase, job_id)
 
-    assert done == {"agencies": 1, "sent": 1, "refused": 1}
-    assert emails(crm) == ["bo@example.com"]
+    assert done == {"agencies": 1, "sent": 9, "refused": 1}
+    assert emails(crm) == [f"{lead}@example.com" for lead in others]
 
 
 async def test_one_entity_goes_alone(
