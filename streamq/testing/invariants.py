@@ -58,7 +58,7 @@ class Dump(msgspec.Struct, frozen=True):
     zsets: dict[str, dict[bytes, float]]
     tokens: dict[str, int]
     entries: list[Entry]
-    consumers: dict[str, set[bytes]]
+    in_groups: dict[str, set[bytes]]
     """By the sign of a line."""
 
     @property
@@ -207,8 +207,8 @@ def live_rows_have_turns(dump: Dump) -> Iterator[str]:
     turns = dump.hashes["turns"]
     for worker in live ^ dump.live_workers:
         yield f"worker {worker!r}: row {rows.get(worker)!r}, turn {turns.get(worker)!r}"
-    for sign, consumers in dump.consumers.items():
-        for worker in consumers - set(rows):
+    for sign, known in dump.in_groups.items():
+        for worker in known - set(rows):
             yield f"{LINES[sign]} has a consumer {worker!r} without a row"
     for job, lease in dump.hashes["leases"].items():
         if lease.rpartition(b"|")[2] not in turns:

@@ -17,9 +17,7 @@ REPORT = Download(
 async def linked(database: Database, lifetime: timedelta = timedelta(days=7)) -> str:
     """The token of a link to the report."""
     async with database.transaction(tenant="1") as work:
-        link = await link_to(
-            work, REPORT, app_url=APP_URL, tenant="1", user="1", lifetime=lifetime
-        )
+        link = await link_to(work, REPORT, app_url=APP_URL, tenant="1", user="1", lifetime=lifetime)
     address, _, token = link.rpartition("/")
     assert address == f"{APP_URL}/downloads"
     return token

@@ -90,7 +90,7 @@ def read(raw: redis.Redis, prefix: str, queue: str) -> Dump:
         entries, groups, consumers, pending = (next(replies) for _ in range(4))
         dump.entries.extend(_line(sign, entries, groups, pending))
         known = [] if isinstance(consumers, Exception) else consumers
-        dump.consumers[sign] = {_pairs(c)[b"name"] for c in known}
+        dump.in_groups[sign] = {_pairs(c)[b"name"] for c in known}
     return dump
 
 

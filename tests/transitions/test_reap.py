@@ -50,7 +50,7 @@ async def test_nothing_is_left_of_the_dead_but_its_id(hand: ByHand, look: Look) 
     dump = look.dump()
     assert dump.hashes["workers"] == {b"w1": b"-d%d" % hand.now_ms + b"row"}
     assert (dump.hashes["turns"], dump.hashes["leases"]) == ({}, {})
-    assert all(W1.encode() not in consumers for consumers in dump.consumers.values())
+    assert all(W1.encode() not in known for known in dump.in_groups.values())
 
 
 async def test_a_crash_is_not_an_attempt(hand: ByHand, look: Look) -> None:
