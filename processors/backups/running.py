@@ -41,6 +41,9 @@ class Running:
         if self._deaf:
             return
         assert self._process.stdin is not None
+        if self._process.stdin.is_closing():  # uvloop has no word for that but RuntimeError
+            self._deaf = True
+            return
         try:
             self._process.stdin.write(chunk)
             await self._process.stdin.drain()
