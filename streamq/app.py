@@ -9,18 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, Final, Self, TypedDict, TypeVar, overload
+from typing import Concatenate, Final, Self, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import unquote, urlsplit
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from streamq import bulk
 from streamq.adding import checked_attempts, checked_priority, payload_limit_bytes, timeout_ms
 from streamq.backoff import Backoff, Choose, as_backoff
 from streamq.clock import REAL, Clock
 from streamq.control import Order, Word, give_order
-from streamq.declaring import declared
+from streamq.declaring import QueueTerms, declared
 from streamq.durations import Duration, Ms
 from streamq.errors import InvalidName
 from streamq.handle import Handle, result_kind
@@ -30,9 +29,9 @@ from streamq.lookup import dev_redis
 from streamq.planning import planned
 from streamq.port import Port
 from streamq.queue import Queue
-from streamq.schedule import FIRE_ONCE, Misfire, Overlap, Schedule
+from streamq.schedule import Recurrence, Schedule
 from streamq.session import Session, Sessions
-from streamq.settings import DEFAULT, JobDefaults, Keep, QueueSettings, Settings, load_settings
+from streamq.settings import DEFAULT, JobDefaults, QueueSettings, Settings, load_settings
 from streamq.store import reads
 from streamq.store.address import REDIS_PORT, Address
 from streamq.store.client import Redis
@@ -186,41 +185,14 @@ class App:
         self.failed_hooks = (*self.failed_hooks, function)
         return function
 
-    def declare_queue(
-        self,
-        name: str,
-        *,
-        concurrency: int | None = None,
-        attempts: int | None = None,
-        backoff: Backoff | list[Duration] | Choose | None = None,
-        timeout: Duration | UnsetType | None = UNSET,
-        priority: int | None = None,
-        payload_limit: str | None = None,
-        keep_completed: Keep | None = None,
-        keep_failed: Keep | None = None,
-        keep_parked: Keep | None = None,
-        max_active: int | UnsetType | None = UNSET,
-        rate: tuple[int, Duration] | UnsetType | None = UNSET,
-    ) -> Queue:
+    def declare_queue(self, name: str, **terms: Unpack[QueueTerms]) -> Queue:
         """A queue of this App, and what holds for it unless files or variables say otherwise.
 
-        For a queue without handlers here, and for values other than the defaults. `timeout`,
-        `max_active` and `rate`: None is no limit. Raises InvalidInput.
+        For a queue without handlers here, and for values other than the defaults. Raises
+        InvalidInput.
         """
         self._check_queue(name)
-        self._declared[name] = declared(
-            concurrency=concurrency,
-            attempts=attempts,
-            backoff=backoff,
-            timeout=timeout,
-            priority=priority,
-            payload_limit=payload_limit,
-            keep_completed=keep_completed,
-            keep_failed=keep_failed,
-            keep_parked=keep_parked,
-            max_active=max_active,
-            rate=rate,
-        )
+        self._declared[name] = declared(**terms)
         self.changed()
         return self.queue(name)
 
@@ -231,31 +203,13 @@ class App:
         queue: str,
         job: str | None = None,
         plan: Planner | None = None,
-        cron: str | None = None,
-        every: Duration | None = None,
-        timezone: str | None = None,
-        data: object = None,
-        misfire: Misfire = FIRE_ONCE,
-        overlap: Overlap = Overlap.ALLOW,
-        spread: Duration | None = None,
+        **terms: Unpack[Recurrence],
     ) -> Schedule:
         """Declares jobs that are added over and over; see `Timetable.declare`.
 
         Raises InvalidSchedule, InvalidCron, UnknownTimeZone, InvalidName.
         """
-        made = self.schedules.declare(
-            name,
-            queue=queue,
-            job=job,
-            plan=plan,
-            cron=cron,
-            every=every,
-            timezone=timezone,
-            data=data,
-            misfire=misfire,
-            overlap=overlap,
-            spread=spread,
-        )
+        made = self.schedules.declare(name, queue=queue, job=job, plan=plan, **terms)
         if plan is not None:
             run_plan = planned(self.queue, self.redis, made, plan)
             self.handlers.register(handler_of(run_plan, queue, made.job, planner=True))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import islice
-from typing import Final, NewType, assert_never
+from typing import Final, NewType, TypedDict, Unpack, assert_never
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -282,41 +282,43 @@ class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
         return _WAIT_S_MAX * 1_000 if self.every_ms is None else self.every_ms
 
 
-def recurring(
-    name: str,
-    *,
-    queue: str,
-    job: str,
-    cron: str | None = None,
-    every: Duration | None = None,
-    timezone: str | None = None,
-    data: object = None,
-    misfire: Misfire = FIRE_ONCE,
-    overlap: Overlap = Overlap.ALLOW,
-    spread: Duration | None = None,
-    gap: Gap = Gap.FIRST_INSTANT_AFTER,
-    fold: Fold = Fold.FIRST,
-) -> Schedule:
-    """A schedule, with durations as text and the payload as it is written; see `Schedule`.
+class Recurrence(TypedDict, total=False):
+    """What may be said of a schedule, with durations as text; see `Schedule`."""
+
+    cron: str | None
+    every: Duration | None
+    timezone: str | None
+    """None: the application's."""
+    data: object
+    """Of each job."""
+    misfire: Misfire
+    overlap: Overlap
+    spread: Duration | None
+    gap: Gap
+    fold: Fold
+
+
+def recurring(name: str, *, queue: str, job: str, **terms: Unpack[Recurrence]) -> Schedule:
+    """A schedule, with the payload as it is written.
 
     Raises what `Schedule` raises, and what a duration or a payload raises that cannot be.
     """
-    packed = _NO_DATA
-    if data is not None:
-        packed = codec_of(object).encode(data, queue, job, DATA_BYTES_MAX)
+    data, every, spread = terms.get("data"), terms.get("every"), terms.get("spread")
     return Schedule(
         name,
         queue,
         job,
-        cron=cron,
+        cron=terms.get("cron"),
         every_ms=None if every is None else to_ms(every, "every"),
-        timezone=timezone,
-        data=packed,
-        misfire=misfire,
-        overlap=overlap,
+        timezone=terms.get("timezone"),
+        data=_NO_DATA
+        if data is None
+        else codec_of(object).encode(data, queue, job, DATA_BYTES_MAX),
+        misfire=terms.get("misfire", FIRE_ONCE),
+        overlap=terms.get("overlap", Overlap.ALLOW),
         spread_ms=0 if spread is None else to_ms(spread, "spread"),
-        gap=gap,
-        fold=fold,
+        gap=terms.get("gap", Gap.FIRST_INSTANT_AFTER),
+        fold=terms.get("fold", Fold.FIRST),
     )
 
 

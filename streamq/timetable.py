@@ -8,14 +8,13 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Unpack
 
 import msgspec
 from msgspec import UNSET
 
 from streamq import blocking
 from streamq.adding import NewJob, Terms, terms_of
-from streamq.durations import Duration
 from streamq.errors import (
     InvalidInput,
     InvalidSchedule,
@@ -30,9 +29,7 @@ from streamq.job import NewJob as SealedJob
 from streamq.producer import parcels_of
 from streamq.schedule import (
     EVERY_MS_MIN,
-    FIRE_ONCE,
-    Misfire,
-    Overlap,
+    Recurrence,
     Schedule,
     Slot,
     recurring,
@@ -111,13 +108,7 @@ class Timetable:
         queue: str,
         job: str | None = None,
         plan: Planner | None = None,
-        cron: str | None = None,
-        every: Duration | None = None,
-        timezone: str | None = None,
-        data: object = None,
-        misfire: Misfire = FIRE_ONCE,
-        overlap: Overlap = Overlap.ALLOW,
-        spread: Duration | None = None,
+        **terms: Unpack[Recurrence],
     ) -> Schedule:
         """A schedule of this App: a cron expression or an interval, and the job of each slot.
 
@@ -131,18 +122,7 @@ class Timetable:
             raise InvalidSchedule(name, "it is declared twice. Give one of them another name.")
         if len(self._declared) >= SCHEDULES_MAX:
             raise InvalidSchedule(name, f"an app has at most {SCHEDULES_MAX} schedules.")
-        made = recurring(
-            name,
-            queue=queue,
-            job=job or f"plan-{name}",
-            cron=cron,
-            every=every,
-            timezone=timezone,
-            data=data,
-            misfire=misfire,
-            overlap=overlap,
-            spread=spread,
-        )
+        made = recurring(name, queue=queue, job=job or f"plan-{name}", **terms)
         self._declared[name] = made
         self._merged_from = None
         if plan is not None:
