@@ -17,7 +17,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 EXTRAS := web users metrics sentry otel fast processors push embedded dev
 
-.PHONY: help setup dev test test-servers cron-check check gates fmt bench lock
+.PHONY: help setup dev demo test test-servers cron-check check gates fmt bench lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +42,11 @@ $(READY): pyproject.toml requirements.lock requirements-markers.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-dev: setup ## run everything here: an embedded server, workers, what they say; Ctrl-C stops it all
+dev: setup ## run everything here: Redis, PostgreSQL with data, S3, workers, the admin; Ctrl-C ends it all
 	@exec $(BIN)/streamq dev processors.app:app
+
+demo: setup ## the same for one job of each kind and every schedule; opens and lists all that they make
+	@exec $(BIN)/python -m processors.demo
 
 # The gates that need no server. Separate from `check`, so that `test` does not run the fast tests twice.
 gates: setup

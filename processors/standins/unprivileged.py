@@ -6,7 +6,7 @@ import pwd
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -69,7 +69,7 @@ def start_as(
         user=None if owner is None else owner.uid,
         group=None if owner is None else owner.gid,
         extra_groups=None if owner is None else [],
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=with_parent(signal.SIGQUIT),
     )
 
 
@@ -78,5 +78,16 @@ def environ_of(folder: Path) -> dict[str, str]:
     return {"HOME": str(folder), "LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGQUIT)
+def with_parent(sign: signal.Signals) -> Callable[[], None] | None:
+    """For `preexec_fn`: the system sends that signal when the thread ends that started it (Linux).
+
+    None where it cannot.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # not after the fork: loading may wait for another's lock
+
+    def ask() -> None:
+        prctl(_DIE_WITH_PARENT, sign)
+
+    return ask
