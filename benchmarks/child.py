@@ -20,7 +20,8 @@ from benchmarks.figures import BenchmarkFault, Side
 from benchmarks.limit import BareTimer, BareWorker
 from benchmarks.orders import Close, Go, Look, Open, Order, Report, Work
 from benchmarks.server import pin
-from streamq.run.worker import LANES_FROM_SLOTS, Worker
+from streamq.run.roster import LANES_FROM_SLOTS
+from streamq.run.worker import Worker
 from streamq.store.address import Address
 from streamq.store.client import Redis
 

@@ -123,9 +123,11 @@ def _fail(error: StreamqError, console: Console, verbose: bool) -> int:
 
         traceback.print_exception(error)
     console.flush()
+    # What of a list is there already, say: it stands in a note.
+    notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
     console.failure(
-        error.cli_text,
-        {"code": error.code, "message": str(error), "exit_code": int(error.exit_code)},
+        error.cli_text + notes,
+        {"code": error.code, "message": str(error) + notes, "exit_code": int(error.exit_code)},
     )
     return error.exit_code
 

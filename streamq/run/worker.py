@@ -27,7 +27,6 @@ from streamq.run.current import RUNNING
 from streamq.run.execute import Executor
 from streamq.run.judge import Attempt, released
 from streamq.run.lane import Lane, LaneConfig
-from streamq.run.roster import LANES_FROM_SLOTS as LANES_FROM_SLOTS
 from streamq.run.roster import Roster
 from streamq.run.sleep import Sleep
 from streamq.run.telling import tell_begin, tell_end
