@@ -3,8 +3,11 @@
 import json
 import os
 import pty
+import select
+import signal
 import socket
 import subprocess
+import termios
 from contextlib import closing
 from pathlib import Path
 
@@ -200,6 +203,29 @@ def test_colour_is_for_terminals_and_never_with_no_color(line: CommandLine) -> N
     assert "\x1b[" not in _on_a_terminal(line, ["queues"], NO_COLOR="1")
     assert "\x1b[" not in _on_a_terminal(line, ["queues"], TERM="dumb")
     assert "\x1b[" not in line.run("queues").out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_top_gives_the_terminal_back_however_it_is_ended(line: CommandLine, number: int) -> None:
+    outer, inner = pty.openpty()
+    termios.tcsetwinsize(inner, (20, 80))
+    top = subprocess.Popen(
+        command("top"), stdin=inner, stdout=inner, stderr=inner, cwd=line.folder, env=line.environ()
+    )
+    before = termios.tcgetattr(inner)
+    said = b""
+    while b"q quits" not in said:
+        said += os.read(outer, 65_536)
+
+    top.send_signal(number)
+
+    while b"\x1b[?1049l" not in said:
+        assert select.select([outer], [], [], 30)[0], said
+        said += os.read(outer, 65_536)
+    assert top.wait(30) == 0
+    assert termios.tcgetattr(inner) == before
+    os.close(inner)
+    os.close(outer)
 
 
 def test_nothing_in_a_job_is_obeyed_by_a_terminal(line: CommandLine) -> None:
