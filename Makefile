@@ -17,7 +17,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 EXTRAS := web users metrics sentry otel fast processors push embedded dev
 
-.PHONY: help setup dev demo test test-servers cron-check check gates fmt bench lock
+.PHONY: help setup dev demo test test-servers cron-check check gates sim fmt bench lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ test-servers: setup ## transitions and integration again on Redis 6.2, Redis 7.0
 
 cron-check: setup ## schedules against two oracles: every zone, every clock change 2000-2040 (about 20 min)
 	$(BIN)/python -m tests.full.cron_all
+
+sim: setup ## the simulator: real engine and scripts under a virtual clock, faults by seed (SIM="--seeds 1:10000")
+	$(BIN)/python -m streamq.testing sim $(SIM)
 
 fmt: setup ## format and fix what ruff can
 	$(BIN)/ruff format .

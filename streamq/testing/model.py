@@ -17,7 +17,10 @@ Picture = dict[str, object]
 
 @dataclass
 class Job:
-    """`seq` is when it came to its line; `deaths`: guilty ones, blameless ones."""
+    """`seq` is when it came to its line; `deaths`: guilty ones, blameless ones.
+
+    Who has them from the replies keeps the lease, and the attempts that were handed in.
+    """
 
     state: str
     line: str
@@ -29,6 +32,9 @@ class Job:
     flag: str = ""
     has_run: bool = False
     deaths: tuple[int, int] | None = None
+    ended_ms: int = 0
+    lease: str = ""
+    attempts: int = 0
 
 
 @dataclass

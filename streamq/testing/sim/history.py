@@ -1,0 +1,85 @@
+"""What handlers saw, and what Redis took of it: the side of the truth that no key holds.
+
+Each start is one lease, once. What an attempt came to must be what is handed in for its lease.
+"""
+
+from typing import Final
+
+import msgspec
+
+from streamq.testing.sim.calls import Settled
+from streamq.testing.sim.loop import Process
+from streamq.testing.sim.twin import Differs, expect
+
+UNRUN: Final = ("failed", "parked", "delayed", "waiting")
+"""What may be handed in of a claim that no handler saw."""
+
+
+class Start(msgspec.Struct):
+    """One attempt. `end` is the handler's word: ok, error, fail, snooze, or what stopped it."""
+
+    job: str
+    fence: int
+    attempt: int
+    attempts: int
+    process: Process
+    at_s: float
+    end: str = ""
+
+
+class History:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self.starts: dict[tuple[str, int], Start] = {}
+        self.taken: dict[tuple[str, int], str] = {}
+        self.acked: dict[str, float] = {}
+        """Ids whose add was answered, and when."""
+        self.unknown: set[str] = set()
+        """Ids whose add may have been applied."""
+        self.refused: set[str] = set()
+        """Ids of which somebody was told that they were not added."""
+        self.wrong: list[str] = []
+
+    def begin(self, start: Start) -> Start:
+        """A handler begins."""
+        key = (start.job, start.fence)
+        if key in self.starts:
+            self.wrong.append(f"{start.job} started twice under fence {start.fence}")
+        if start.job not in self.acked and start.job not in self.unknown:
+            self.wrong.append(f"{start.job} came from nowhere")
+        self.starts[key] = start
+        return start
+
+    def took(self, outcomes: list[Settled]) -> None:
+        """Redis took these outcomes. Raises Differs."""
+        for outcome in outcomes:
+            key = (outcome.job, outcome.fence)
+            expect(key not in self.taken, "settled twice under one fence", outcome)
+            self.taken[key] = outcome.kind
+            self._fits(outcome, self.starts.get(key))
+
+    def _fits(self, outcome: Settled, start: Start | None) -> None:
+        if start is None:
+            expect(outcome.kind in (*UNRUN, "removed"), "settled, and never ran", outcome)
+            return
+        last = start.attempt >= start.attempts
+        allowed = {
+            "ok": ("completed", "gone", "removed"),
+            "fail": ("failed", "removed"),
+            "snooze": ("delayed", "failed", "removed"),
+            "error": ("failed" if last else "delayed", "failed", "removed"),
+            "cancelled": ("failed", "waiting", "removed"),
+            "": ("waiting", "failed", "removed"),
+        }[start.end]
+        if outcome.kind not in allowed:
+            raise Differs(f"{outcome} of an attempt that ended as {start.end!r}")
+        if start.end in ("ok", "error", "fail") and outcome.kind in ("completed", "delayed"):
+            expect(outcome.attempts == start.attempt, "attempts are miscounted", outcome, start)
+
+    def forgive(self, since_s: float) -> None:
+        """What was answered since then is lost with the master that had answered it."""
+        for job, at in list(self.acked.items()):
+            if at >= since_s:
+                del self.acked[job]
+                self.unknown.add(job)

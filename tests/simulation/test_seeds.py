@@ -1,0 +1,40 @@
+"""The simulator holds on the engine as it is, and a seed is the same each time."""
+
+import re
+import subprocess
+import sys
+import time
+from typing import Final
+
+import pytest
+
+SECONDS: Final = 45
+"""A fixed budget, which the clock spends on other seeds each hour."""
+STEPS: Final = 25
+
+
+def sim(*said: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own: the order of sets is to be the same each time."""
+    return subprocess.run(
+        [sys.executable, "-m", "streamq.testing", "sim", *said],
+        capture_output=True, text=True, timeout=SECONDS * 4, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS * 4)
+def test_whatever_fails_no_job_is_lost_and_none_runs_twice_under_one_lease() -> None:
+    first = int(time.time() // 3600) % 100_000 * 1_000
+    ran = sim(
+        "--seeds", f"{first}:{first + 999}", "--steps", str(STEPS), "--seconds", str(SECONDS),
+    )  # fmt: skip
+    print(ran.stdout)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.slow
+def test_a_seed_is_the_same_each_time() -> None:
+    said = ("--seeds", "2:5", "--steps", "15", "--each")
+    one, other = (re.findall("trace .*", sim(*said).stdout) for _ in range(2))
+    assert len(one) == 4
+    assert one == other
