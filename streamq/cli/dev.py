@@ -89,8 +89,8 @@ async def _said_by(admin: AdminProcess | None) -> Sequence[Fact]:
 def _tell_where(variable: str | None, web: Sequence[Fact]) -> None:
     """Links that the app makes lead to the web of this run, on whatever port it listens."""
     address = web[0][1].split()[0]
-    if variable is not None and "://" in address:
-        os.environ.setdefault(variable, address)
+    if variable is not None and not os.environ.get(variable) and "://" in address:
+        os.environ[variable] = address
 
 
 async def _until_told(config: DaemonConfig) -> int:
