@@ -124,9 +124,8 @@ class Refusal(StoreError):
 
     def __init__(self, queue: str, detail: str = "") -> None:
         self.queue, self.detail = queue, detail
-        super().__init__(
-            f"queue {queue}: " + self.sentence.format(detail=f" ({detail})" if detail else "")
-        )
+        at = f"queue {queue}: " if queue else ""
+        super().__init__(at + self.sentence.format(detail=f" ({detail})" if detail else ""))
 
 
 class Gone(Refusal):

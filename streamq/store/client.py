@@ -256,7 +256,8 @@ class Wire:
         if word in _ELSEWHERE:
             self._drop(connection)
         if word == "OOM":
-            return StoreFull(what.rpartition(" ")[2], "")  # `what` ends with the queue's name
+            # `what` ends with the queue's name, unless it is a bare command of the port's.
+            return StoreFull(what.rpartition(" ")[2] if " " in what else "")
         if word in _NOT_APPLIED:
             return NotApplied(what, word, detail)
         return ErrorReply(what, word, detail)
