@@ -340,7 +340,7 @@ async def test_an_add_to_a_full_redis_is_refused_and_nothing_is_torn(prefix: str
 
             with pytest.raises(StoreFull) as caught:
                 await queue.add("welcome", {}, id="second")
-            with pytest.raises(StoreFull, match="^SQ123 Redis is out of memory"):
+            with pytest.raises(StoreFull, match=r"^SQ123 Redis is out of memory"):
                 await app.redis.set("a", "x")
             await full.config_set("maxmemory", 0)
             await full.aclose()
