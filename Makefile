@@ -78,6 +78,10 @@ fmt: setup ## format and fix what ruff can
 bench: setup ## measure speed on a server of its own; writes benchmarks/results/*.json (BENCH="--quick --check")
 	$(BIN)/python -m benchmarks $(BENCH)
 
+bench-peers: setup ## measure beside BullMQ, arq, Celery and others, put into .bench/ (BENCH="--quick --only arq")
+	$(BIN)/python -m benchmarks.peers.install
+	$(BIN)/python -m benchmarks peers $(BENCH)
+
 # On the oldest Python, whose packages are a superset of what later ones need.
 lock: setup ## make requirements.lock anew from pyproject.toml (with Python 3.11)
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \

@@ -16,6 +16,8 @@ from benchmarks.figures import BenchmarkFault, Figure
 from benchmarks.goals import judged
 from benchmarks.harness import FULL, QUICK, Ground, Pace, ground_on
 from benchmarks.machine import Setting, setting_of
+from benchmarks.peers import run as peers
+from benchmarks.peers.told import WHAT
 from benchmarks.results import FOLDER, result_of, table, write
 from benchmarks.server import AUTO, choose, cores_here, pinned, running
 from streamq.embedded import EmbeddedServerError
@@ -38,7 +40,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "what", nargs="*", choices=[*KINDS, []], metavar="WHAT",
-        help=f"kinds of figures (default: all): {', '.join(KINDS)}",
+        help=f"kinds of figures (default: all): {', '.join(KINDS)}; or peers, alone",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
     parser.add_argument("--rounds", type=int, help="rounds, of which the median is taken")
@@ -54,7 +56,10 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = arguments().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == [WHAT]:  # apart: it takes long, and what it needs is not in .venv/
+        return peers.main(words[1:])
+    args = arguments().parse_args(words)
     logging.basicConfig(level=logging.WARNING)
     pace = QUICK if args.quick else FULL
     if args.rounds is not None:
