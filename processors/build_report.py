@@ -162,7 +162,7 @@ async def _written(shared: Shared, job: Context, order: Order, path: Path) -> Re
     """The file at `path`, whole."""
     today = day_of(job.claimed_at)
     async with shared.database.transaction(
-        tenant=order.asker.tenant_id, read_only=True, statement_limit_ms=STATEMENT_LIMIT_MS
+        tenant=order.asker.tenant_id, snapshot=True, statement_limit_ms=STATEMENT_LIMIT_MS
     ) as work:
         report = await read_report(work, order.period, today=today)
         title = Title(

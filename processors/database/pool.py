@@ -31,6 +31,7 @@ _AS_TENANT: Final = (
     "SELECT set_config('imobibase.tenant', %(tenant)s, true),"
     " set_config('role', 'imobibase_tenant', true)"
 )
+_SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 assert CONNECT_LIMIT_S < WAIT_LIMIT_S
 
 
@@ -69,6 +70,7 @@ class Database:
         *,
         tenant: str | None = None,
         read_only: bool = False,
+        snapshot: bool = False,
         statement_limit_ms: int = STATEMENT_LIMIT_MS,
     ) -> AsyncIterator[Transaction]:
         """All or nothing: committed at the end of the block, rolled back if it raises.
@@ -77,13 +79,18 @@ class Database:
         a row that was read before (the user's, the contract's), never from a payload. Without it
         every row is there: for finding out whose a row is, and for planners.
 
+        With `snapshot` all its statements see the rows of one moment, and it is read-only: for sums
+        and the lists that they are of. Without, each sees what was committed before it began.
+
         Keep it short: no mail, upload or call to others inside of it; a stream is the exception.
         Raises DatabaseUnavailable (try again) and Fail (DATABASE_URL, schema, rights).
         """
         async with self.connection() as connection:
             with told(self.server):
                 async with connection.transaction():
-                    if read_only:
+                    if snapshot:
+                        await connection.execute(_SNAPSHOT)
+                    elif read_only:
                         await connection.execute("SET TRANSACTION READ ONLY")
                     if statement_limit_ms != STATEMENT_LIMIT_MS:
                         limit = f"SET LOCAL statement_timeout = {statement_limit_ms:d}"

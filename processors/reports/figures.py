@@ -108,7 +108,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 async def read_report(work: Transaction, period: Period, *, today: date) -> Report:
-    """Inside of the tenant's transaction."""
+    """Inside of the tenant's snapshot: its sums are of the rows that its list has."""
     agency = await work.one(_Agency, "SELECT name, primary_color AS color FROM tenants")
     assert agency is not None
     days = {"first": period.first, "last": period.last}

@@ -3,7 +3,7 @@
 import csv
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import date
 from decimal import Decimal
 
@@ -12,10 +12,12 @@ import openpyxl
 import pypdfium2
 import pytest
 
-from processors.database import Database
+from processors.database import Database, Transaction
 from processors.days import Period, day_before, day_of, month_before, week_before
 from processors.imobibase import QueueName
 from processors.queues import create_queue, queue_custom_report, queue_monthly_report, queue_report
+from processors.reports.figures import Figures
+from processors.reports.payments import Payment, payments
 from processors.storage import Storage
 from streamq import App, Job, JobState
 from streamq.run.logs import ConsoleFormat
@@ -137,6 +139,28 @@ async def test_its_csv_is_one_that_excel_in_brazil_opens_right(
         ["31/01/2025", "02/2025", "Apartamento na Vila Mariana", "'=1+1", "Em atraso",
          "2300,00", "", ""],
     ]  # fmt: skip
+
+
+async def test_a_payment_made_while_it_is_written_is_in_neither_its_sums_nor_its_list(
+    site: App, database: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def paid_meanwhile(
+        work: Transaction, period: Period, *, today: date, rows_max: int | None
+    ) -> AsyncGenerator[list[Payment], None]:
+        day = date(2025, 1, 20)
+        await add_payment(database, payment_id="late", month="2025-03", due=day, status="paid",
+                          paid=Decimal(7), paid_on=day)  # fmt: skip
+        async for batch in payments(work, period, today=today, rows_max=rows_max):
+            yield batch
+
+    monkeypatch.setattr("processors.build_report.payments", paid_meanwhile)
+    result, data = await built(site, storage, "csv")
+
+    figures = msgspec.convert(result["figures"], Figures)
+    assert (figures.payments, figures.revenue) == (2, Decimal("2300.00"))
+    assert "20/01/2025" not in data.decode("utf-8-sig")
+    async with database.transaction() as work:
+        assert await work.value(int, "SELECT count(*) FROM rental_payments") == 3
 
 
 async def test_its_workbook_has_charts_of_its_own_numbers_and_no_formula(

@@ -203,6 +203,20 @@ async def test_a_read_only_transaction_refuses_to_write(agencies: Database) -> N
             await work.run("DELETE FROM renters")
 
 
+async def test_a_snapshot_sees_the_rows_of_one_moment_and_writes_none(agencies: Database) -> None:
+    count = "SELECT count(*) FROM renters"
+    async with agencies.transaction(snapshot=True) as work, agencies.transaction() as plain:
+        before = await work.value(int, count)
+        assert await plain.value(int, count) == before
+        async with agencies.transaction() as other:
+            await other.run("DELETE FROM renters")
+        assert await work.value(int, count) == before
+        assert await plain.value(int, count) == 0
+    with pytest.raises(DatabaseUnavailable, match="read-only"):
+        async with agencies.transaction(snapshot=True) as work:
+            await work.run("DELETE FROM renters")
+
+
 async def test_a_statement_over_its_limit_ends(database: Database) -> None:
     with pytest.raises(DatabaseUnavailable, match="statement timeout"):
         async with database.transaction(statement_limit_ms=50) as work:
