@@ -128,9 +128,9 @@ PEERS: Final[Sequence[Peer]] = (
         name="dramatiq",
         package="dramatiq",
         worker=(
-            "{bin}/dramatiq", "--processes", "1", "--threads", "8", f"{ADAPTERS}.dramatiq",
+            "{bin}/dramatiq", "--processes", "1", "--threads", "32", f"{ADAPTERS}.dramatiq",
         ),
-        settings="RedisBroker, 8 threads (its default), no results, hiredis",
+        settings="RedisBroker, 32 threads (default 8), no results, hiredis",
         safety="at least once; given back when the dead worker's heartbeat is 60 s old",
         source="redis.io/docs/latest/integrate/dramatiq; RedisBroker: heartbeat_timeout",
         share=0.5,
@@ -167,10 +167,10 @@ PEERS: Final[Sequence[Peer]] = (
         name="Huey",
         package="huey",
         worker=(
-            "{bin}/huey_consumer", f"{ADAPTERS}.huey.huey", "--workers", "1",
+            "{bin}/huey_consumer", f"{ADAPTERS}.huey.huey", "--workers", "4",
             "--worker-type", "thread", "--quiet",
         ),
-        settings="RedisHuey, one thread, results off, hiredis",
+        settings="RedisHuey, 4 threads, results off, hiredis",
         safety="lost if its worker dies: popped from the list before it runs",
         source="huey.readthedocs.io, Consumer: shutdown; RedisStorage.dequeue",
         share=0.5,
@@ -180,7 +180,10 @@ PEERS: Final[Sequence[Peer]] = (
         name="docket",
         package="pydocket",
         worker=("{python}", "-m", f"{ADAPTERS}.docket"),
-        settings="concurrency 50 (at 100 its connections run out), execution_ttl 0, hiredis, uvloop",
+        settings=(
+            "concurrency 50 (at 100 its connections run out), minimum_check_interval 10 ms"
+            " (default 250), execution_ttl 0, hiredis, uvloop"
+        ),
         safety="at least once; taken over after a redelivery_timeout of 5 minutes",
         source="pydocket, Worker: redelivery_timeout",
         bulk="add_many",

@@ -35,7 +35,7 @@ STOP_LIMIT_S: Final = 10.0
 SETTLE_S: Final = 0.3
 """From the last handler's call: its job is acknowledged, and a second run of it would show."""
 QUIET_S: Final = 2.0
-"""From a worker's first job to the idle time that counts."""
+"""From a worker's last job to the idle time that counts."""
 WARM: Final = 10
 """Samples that are left out: the adding process's first ones."""
 ERROR_CHARS_MAX: Final = 1_500
@@ -250,18 +250,18 @@ async def drained(place: Place, peer: Peer, jobs: int) -> Values:
 
 
 async def waited(place: Place, peer: Peer, pace: PeersPace, *, first: bool) -> Values:
-    """With an idle worker: what it asks Redis (in the first round), and how soon it has a job."""
+    """With an idle worker: how soon it has a job, and what it asks Redis (in the first round)."""
     values: Values = {}
     place.probe.flush()
     async with working(place, peer) as worker:
         await added(place, peer, "timed", 1)
         await worker.until_ran(1, START_LIMIT_S)
-        if first:
-            await asyncio.sleep(QUIET_S)
-            values |= await _idle(place, pace.idle_s)
         await added(place, peer, "timed", WARM + pace.timed)
         await worker.until_ran(1 + WARM + pace.timed, START_LIMIT_S)
         await asyncio.sleep(SETTLE_S)
+        if first:
+            await asyncio.sleep(QUIET_S)
+            values |= await _idle(place, pace.idle_s)
     check_each_ran_once(worker.tally, 1 + WARM + pace.timed)
     samples_ms = worker.tally.samples_ms[1 + WARM :]
     values["idle latency p50"] = percentile(samples_ms, 50)

@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _serving(binary: ServerBinary, cores: Cores) -> Iterator[EmbeddedServer]:
+def serving(binary: ServerBinary, cores: Cores) -> Iterator[EmbeddedServer]:
     """The server of the other kinds, on TCP: not every peer speaks over a unix socket."""
     folder = Path(tempfile.mkdtemp(prefix="sq-peers-"))
     try:
@@ -82,7 +82,7 @@ async def _run(chosen: Sequence[Peer], pace: PeersPace, binary: ServerBinary) ->
     rounds: dict[str, list[Values]] = {peer.key: [] for peer in chosen}
     missing = {peer.key: lacking(peer) for peer in chosen}
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(_serving(binary, cores))
+        server = stack.enter_context(serving(binary, cores))
         setting = setting_of(server, cores)
         stack.enter_context(pinned(cores.of_worker(0)))  # and with it all that is started below
         place = Place(server, Probe(server.url))

@@ -14,6 +14,9 @@ from benchmarks.peers.tally import tally
 SLOTS: Final = 50
 """At 100 its workers ask for more connections than its pool has, and jobs are left over."""
 
+CHECK_EVERY: Final = timedelta(milliseconds=10)
+"""By default 250 ms: between two reads, so that a drain goes at SLOTS jobs by that time."""
+
 
 async def nothing(data: str) -> None:
     tally().nothing(data)
@@ -53,7 +56,10 @@ async def adder() -> AsyncIterator[Adder]:
 
 
 async def work() -> None:
-    async with _docket() as docket, Worker(docket, concurrency=SLOTS) as worker:
+    async with (
+        _docket() as docket,
+        Worker(docket, concurrency=SLOTS, minimum_check_interval=CHECK_EVERY) as worker,
+    ):
         await worker.run_forever()
 
 
