@@ -3,8 +3,6 @@
 Nothing here touches the wire: what is said rides in the worker's next turn, under the job's lease.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable, Generator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +11,7 @@ import msgspec
 
 from streamq.errors import OutOfRange
 from streamq.job import Claim, JobId, Run
+from streamq.run.folders import JobFolder
 
 LOG_LINE_CHARS = 4_000
 LOG_LINES_PENDING_MAX = 1_000  # said between two turns; further lines are counted and not kept
@@ -49,12 +48,12 @@ class Context:
     __slots__ = (
         "_claim",
         "_dropped",
+        "_folder",
         "_lines",
         "_progress",
         "_run",
         "_said",
         "_taken",
-        "_tempdir",
         "attempt",
         "attempts",
         "cancelled",
@@ -96,7 +95,7 @@ class Context:
         self._taken: bytes | None = None
         self._lines: list[str] = []
         self._dropped = 0
-        self._tempdir: Path | None = None
+        self._folder: JobFolder | None = None
         self._said: Callable[[], None] = _nothing
 
     @property
@@ -119,10 +118,13 @@ class Context:
 
     @property
     def tempdir(self) -> Path:
-        """A folder of its own, made when first asked for, gone when the attempt ends."""
-        if self._tempdir is None:
-            self._tempdir = Path(tempfile.mkdtemp(prefix="streamq-"))
-        return self._tempdir
+        """A folder of its own, made when first asked for, gone when the attempt ends.
+
+        Of a process that was killed it goes within an hour of the next daemon on this machine.
+        """
+        if self._folder is None:
+            self._folder = JobFolder()
+        return self._folder.path
 
     def progress(self, value: float | msgspec.Struct) -> _Done:
         """How far it is: 0 to 1, or a Struct of yours. Shown within a second; `await` is optional.
@@ -189,5 +191,5 @@ class Notes:
     @staticmethod
     def close(context: Context) -> None:
         """Nobody uses its folder any more."""
-        if context._tempdir is not None:
-            shutil.rmtree(context._tempdir, ignore_errors=True)
+        if context._folder is not None:
+            context._folder.close()

@@ -22,6 +22,7 @@ from streamq.errors import EvictingPolicy, RedisUnavailable, StoreError, Streamq
 from streamq.run.burials import Burials
 from streamq.run.burst import EXIT_JOB_FAILED, failures, nothing_left
 from streamq.run.crew import Crew
+from streamq.run.folders import keep_swept
 from streamq.run.health import Answers, HealthPort
 from streamq.run.logs import Logs
 from streamq.run.measured import Measured, Pages
@@ -141,6 +142,7 @@ class Daemon:
                 log.info("[Daemon] its processes fire no schedules: others have to")
             self._begin(self._watchman.run())
             self._begin(self._start())
+            self._begin(keep_swept())
             code = await self._over
         except StreamqError as error:
             log.error("%s", error.cli_text)

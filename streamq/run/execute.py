@@ -200,7 +200,7 @@ class Executor:
             # Of one that was told to end, the error is only how it did.
             error = None if attempt.why else attempt.error
             await self._call_hooks(context, error or _reason_of(outcome))
-        if context._tempdir is not None:
+        if context._folder is not None:
             self._clear_up(attempt)
         return outcome
 

@@ -361,3 +361,18 @@ def _two_workers(fleet: Fleet) -> Callable[[], Awaitable[bool]]:
         return len(await fleet.workers()) == 2
 
     return both
+
+
+async def test_folders_of_jobs_whose_process_was_killed_are_deleted_at_the_start(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    left, others = tmp_path / "streamq-job-x", tmp_path / "streamq-postgres-0"
+    for folder in (left, others):
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+
+    daemon = await fleet.start()
+
+    await daemon.says("deleted 1 folder(s) of jobs whose process is gone")
+    assert (left.exists(), others.exists()) == (False, True)
