@@ -229,8 +229,14 @@ class PostgresServer:
         except (OSError, subprocess.CalledProcessError) as error:
             if self._owner is None:
                 raise NoPostgres(f"{wheel / 'postgres'} does not run here: {error}") from None
-            shutil.copytree(wheel.parent, self._folder / "pginstall", symlinks=True)
-            return self._folder / "pginstall" / "bin"
+            package = wheel.parent.parent
+            copy = self._folder / package.name
+            shutil.copytree(wheel.parent, copy / wheel.parent.name, symlinks=True)
+            # The wheel's own libraries lie beside the package, and are looked for there.
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, self._folder / libraries.name)
+            return copy / wheel.parent.name / wheel.name
         return wheel
 
 

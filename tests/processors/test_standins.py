@@ -15,6 +15,7 @@ import pytest
 
 from processors.database.url import parse_database_url
 from processors.settings import load_settings
+from processors.standins import postgres as postgres_module
 from processors.standins.beside import stand_ins
 from processors.standins.postgres import NoPostgres, PostgresServer
 from processors.standins.s3 import NoS3, S3Server
@@ -43,6 +44,22 @@ def _remove(folder: Path) -> None:
         return not folder.exists()
 
     until(gone, f"{folder} is removed", limit_s=LIMIT_S)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as somebody else")
+def test_programs_below_a_closed_folder_are_run_from_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout in root's own folder: the server's user gets to no part of the environment."""
+    wheel = postgres_module.programs().parent.parent
+    for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+        shutil.copytree(part, tmp_path / part.name, symlinks=True)
+    tmp_path.chmod(0o700)
+    closed = tmp_path / wheel.name / "pginstall" / "bin"
+    monkeypatch.setattr(postgres_module, "programs", lambda: closed)
+
+    with PostgresServer() as server, psycopg.connect(server.url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_both_come_up_with_what_the_application_needs(folder: Path) -> None:
