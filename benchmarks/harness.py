@@ -47,15 +47,21 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """To each of its routes."""
     scrapes: int
     """Of its metrics, a second apart."""
+    exported: int
+    """Rows of one export."""
+    reminded: int
+    """Payments that one run of the planner finds due."""
 
 
 FULL: Final = Pace(
     rounds=5, drained=30_000, added=30_000, added_singly=3_000, latencies=300, delayed=200,
     weighed=50_000, idle_s=120.0, starts=5, browsed=1_000_000, requests=200, scrapes=10,
+    exported=1_000_000, reminded=50_000,
 )  # fmt: skip
 QUICK: Final = Pace(
     rounds=3, drained=6_000, added=6_000, added_singly=500, latencies=60, delayed=50,
     weighed=50_000, idle_s=20.0, starts=2, browsed=100_000, requests=100, scrapes=3,
+    exported=100_000, reminded=5_000,
 )  # fmt: skip
 
 

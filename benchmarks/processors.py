@@ -18,6 +18,7 @@ from benchmarks.figures import BenchmarkFault, Better, Figure, Sheet, Side
 from benchmarks.harness import Ground
 from benchmarks.machine import ROOT
 from benchmarks.processors_child import FIRST_DAY, TENANT, USER, Run
+from processors.exports.tables import ExportType
 from processors.reports.kinds import ReportFormat
 from processors.standins.postgres import PostgresServer
 from processors.standins.s3 import S3Server
@@ -65,6 +66,15 @@ def fill(url: str, payments: int, invoices: int = 0) -> None:
         connection.execute("ANALYZE")
 
 
+def fall_due(url: str, payments: int) -> None:
+    """So many rents more, of contracts that are there, each due yesterday."""
+    with psycopg.connect(url) as connection:
+        done = connection.execute(_FALL_DUE.encode(), {"tenant": TENANT, "payments": payments})
+        if done.rowcount != payments:
+            raise BenchmarkFault(f"{done.rowcount} contracts, fewer than {payments} payments due")
+        connection.execute("ANALYZE")
+
+
 async def run(variables: Mapping[str, str], *words: str) -> Run:
     """Raises BenchmarkFault if it did not do its work."""
     process = await asyncio.create_subprocess_exec(
@@ -99,8 +109,37 @@ async def measure(ground: Ground) -> list[Figure]:
             )
             for form in ReportFormat:
                 await _reported(sheet, variables, form)
+    with stand_ins() as standing:
+        variables = {**standing, "STREAMQ_REDIS": ground.server.url}
+        await asyncio.to_thread(fill, variables["DATABASE_URL"], ground.pace.exported)
+        await asyncio.to_thread(fall_due, variables["DATABASE_URL"], ground.pace.reminded)
+        for _ in range(ground.pace.rounds):
+            ground.probe.flush()
+            await _exported(sheet, variables, ground.pace.exported)
+            ground.probe.flush()
+            await _reminded(sheet, variables, ground.pace.reminded)
     ground.probe.flush()
     return sheet.figures()
+
+
+async def _exported(sheet: Sheet, variables: Mapping[str, str], rows: int) -> None:
+    whole = await run(variables, "export", ExportType.CONTRACTS)
+    few = await run(variables, "export", ExportType.USER_DATA)
+    for quantity, unit, value in (
+        ("time", "s", whole.seconds),
+        ("peak memory", "MiB", whole.peak_mib),
+        ("above an export of one user", "MiB", whole.peak_mib - few.peak_mib),
+    ):
+        name = f"ZIP export, {rows:,} rows as JSON and CSV"
+        sheet.note(name, quantity, unit, Side.STREAMQ, value, better=Better.LOWER)
+
+
+async def _reminded(sheet: Sheet, variables: Mapping[str, str], payments: int) -> None:
+    planned = await run(variables, "reminders")
+    if planned.made != payments:
+        raise BenchmarkFault(f"{planned.made} reminders, not {payments}")
+    rate = planned.made / planned.seconds
+    sheet.note("reminders planned", "rate", "/s", Side.STREAMQ, rate, better=Better.HIGHER)
 
 
 async def _reported(sheet: Sheet, variables: Mapping[str, str], form: ReportFormat) -> None:
@@ -115,15 +154,23 @@ async def _reported(sheet: Sheet, variables: Mapping[str, str], form: ReportForm
         sheet.note(name, quantity, unit, Side.STREAMQ, value, better=Better.LOWER)
 
 
+# As many as are wanted of each contract, in months that `fill` does not use.
+_FALL_DUE: Final = (
+    "INSERT INTO rental_payments (id, tenant_id, rental_contract_id, reference_month, due_date,"
+    " rent_value, total_value, status)"
+    " SELECT id || '-due-' || m, %(tenant)s, id, (2022 + m) || '-01',"
+    " (now() AT TIME ZONE 'America/Sao_Paulo')::date - 1, 1550, 1550, 'pending'"
+    " FROM rental_contracts, generate_series(0, 9) m ORDER BY m, id LIMIT %(payments)s"
+)
 _FILL: Final = (
     "INSERT INTO tenants (id, name, slug, address) VALUES (%(tenant)s, 'Imobiliária Sol',"
     " 'measured', 'Av. Paulista, 1000 - São Paulo/SP')",
     "INSERT INTO tenant_settings (tenant_id, pix_key) VALUES (%(tenant)s, '529.982.247-25')",
-    "INSERT INTO users (id, tenant_id, name, email, password)"
-    " VALUES (%(user)s, %(tenant)s, 'Ana', 'ana@example.com', 'x')",
+    "INSERT INTO users (id, tenant_id, name, email, password, role)"
+    " VALUES (%(user)s, %(tenant)s, 'Ana', 'ana@example.com', 'x', 'admin')",
     "INSERT INTO owners (id, tenant_id, name, phone) VALUES ('measured', %(tenant)s, 'Caio', '1')",
-    "INSERT INTO renters (id, tenant_id, name, phone)"
-    " SELECT 'r' || n, %(tenant)s, 'Ayşe Şahin ' || n, '1'"
+    "INSERT INTO renters (id, tenant_id, name, phone, email)"
+    " SELECT 'r' || n, %(tenant)s, 'Ayşe Şahin ' || n, '1', 'r' || n || '@example.com'"
     " FROM generate_series(1, %(contracts)s) n",
     "INSERT INTO properties"
     " (id, tenant_id, title, type, category, price, address, city, state, status)"

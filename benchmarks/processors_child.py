@@ -1,4 +1,5 @@
-"""One measured run of a processor in a process of its own: `invoices N` or `report FORMAT DAYS`.
+"""One measured run of a processor in a process of its own: `invoices N`, `report FORMAT DAYS`,
+`export TYPE`, or `reminders`.
 
 What it needs is in the environment (DATABASE_URL, S3, STREAMQ_REDIS). Prints a `Run` as JSON.
 """
@@ -16,15 +17,30 @@ import msgspec
 
 from processors.app import app
 from processors.build_report import BuildReport, build_report
+from processors.export_data import ExportData, export_data
+from processors.exports.tables import ExportType
+from processors.exports.write import ExportFormat
 from processors.imobibase import CONCURRENCY, QueueName
-from processors.queues import queue_batch_invoices
+from processors.queues import queue_batch_invoices, run_payment_reminders
 from processors.reports.kinds import ReportFormat, ReportType
+from streamq.clock import Clock
+from streamq.durations import Ms
 from streamq.testing import perform, run_until_idle
 
 TENANT: Final = "measured"
 USER: Final = "measured-user"
 FIRST_DAY: Final = date(2020, 1, 1)
 LIMIT_S: Final = 600.0
+
+
+class StandingClock(Clock):
+    """Nothing that is added with a delay comes to its turn."""
+
+    def __init__(self) -> None:
+        self._now = Ms(time.time_ns() // 1_000_000)
+
+    def now_ms(self) -> Ms:
+        return self._now
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -34,7 +50,7 @@ class Run(msgspec.Struct, frozen=True):
     peak_mib: float
     before_mib: float
     made: int
-    """Invoices, or bytes of the report."""
+    """Invoices or reminders, or bytes of the report or the export."""
 
 
 async def invoices(count: int) -> int:
@@ -67,6 +83,24 @@ async def report(form: ReportFormat, days: int) -> int:
     return performed.result.size
 
 
+async def export(kind: ExportType) -> int:
+    """One attempt; its mail is queued."""
+    data = ExportData(user_id=USER, type=kind, format=ExportFormat.ZIP, email="ana@example.com")
+    performed = await perform(export_data, data)
+    if performed.result is None:
+        raise SystemExit(f"the export failed: {performed.reason or performed.error}")
+    return performed.result.size
+
+
+async def reminders() -> int:
+    """The planner, as a job of its queue; what it plans is never due."""
+    app.clock = StandingClock()
+    queue = app.queue(QueueName.PAYMENT_REMINDER)
+    await run_payment_reminders()
+    await run_until_idle(app, queue.name, concurrency=1, limit_s=LIMIT_S)
+    return (await queue.counts()).delayed
+
+
 def mib(field: str) -> float:
     """Of this process, from the kernel: `VmHWM` is the peak of what was resident, `VmRSS` is now.
 
@@ -78,13 +112,24 @@ def mib(field: str) -> float:
     raise SystemExit(f"/proc/self/status has no {field}")
 
 
+async def measured(words: Sequence[str]) -> int:
+    match words:
+        case ["invoices", count]:
+            return await invoices(int(count))
+        case ["report", form, days]:
+            return await report(ReportFormat(form), int(days))
+        case ["export", kind]:
+            return await export(ExportType(kind))
+        case ["reminders"]:
+            return await reminders()
+        case _:
+            raise SystemExit(f"{' '.join(words)} is no run")
+
+
 def main(words: Sequence[str]) -> None:
     logging.basicConfig(level=logging.WARNING)
     before, began = mib("VmRSS"), time.perf_counter()
-    if words[0] == "invoices":
-        made = asyncio.run(invoices(int(words[1])))
-    else:
-        made = asyncio.run(report(ReportFormat(words[1]), int(words[2])))
+    made = asyncio.run(measured(words))
     took = time.perf_counter() - began
     print(msgspec.json.encode(Run(took, mib("VmHWM"), before, made)).decode())
 
