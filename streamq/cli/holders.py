@@ -1,4 +1,4 @@
-"""Who holds the jobs that run, and since when: read from their leases."""
+"""Who holds the jobs that run, and since when; and who had the others, as people know them."""
 
 from collections.abc import Sequence
 
@@ -21,17 +21,31 @@ class Holder(msgspec.Struct, frozen=True):
 async def held(
     at: Link, views: Sequence[JobView], workers: Sequence[WorkerSeen] | None = None
 ) -> list[JobView]:
-    """The views; those of running jobs say since when, and the worker by host and process."""
-    running = [view.id for view in views if view.state is JobState.ACTIVE]
-    if not running:
+    """The views; those of running jobs say since when, and the worker by host and process.
+
+    Jobs are given to lanes, which are nobody's business but Redis's and the worker's.
+    """
+    met = [view for view in views if view.state is JobState.ACTIVE or view.worker or view.errors]
+    if not met:
         return [*views]
     seen = await reads.workers(at) if workers is None else workers
-    hosts: dict[str, str] = {worker.id: f"{worker.row.host}:{worker.row.pid}" for worker in seen}
-    leases = await reads.ask(at, "HMGET", at.keys.names["leases"], *running)
+    known: dict[str, str] = {lane.id: lane.row.process for lane in seen}
+    hosts: dict[str, str] = {lane.id: f"{lane.row.host}:{lane.row.pid}" for lane in seen}
+    running = [view.id for view in met if view.state is JobState.ACTIVE]
+    leases = await reads.ask(at, "HMGET", at.keys.names["leases"], *running) if running else []
     holders = {
         job: _holder(lease) for job, lease in zip(running, leases, strict=True) if lease is not None
     }
-    return [_with(view, holders[view.id], hosts) if view.id in holders else view for view in views]
+    named = [_by_process(view, known) for view in views]
+    return [_with(view, holders[view.id], hosts) if view.id in holders else view for view in named]
+
+
+def _by_process(view: JobView, known: dict[str, str]) -> JobView:
+    """Workers as `streamq workers` names them; of one that is gone for ten minutes nothing is."""
+    errors = tuple(
+        msgspec.structs.replace(error, worker=known.get(error.worker, "")) for error in view.errors
+    )
+    return msgspec.structs.replace(view, worker=known.get(view.worker, ""), errors=errors)
 
 
 def _holder(lease: bytes) -> Holder:

@@ -227,6 +227,18 @@ def _logged(log: Path, text: str, times: int = 1) -> Callable[[], bool]:
     return lambda: log.read_text().count(text) >= times
 
 
+def test_a_job_names_its_worker_as_the_list_of_workers_does(working: CommandLine) -> None:
+    working.run("add", "email", "bounce", GOOD, "--id", "bad")
+    log = working.folder / "run.log"
+    until(_logged(log, "Job bad failed"), "it failed", limit_s=30)
+
+    shown = working.run("job", "bad", "--json").record()
+
+    listed = working.run("workers", "--json").record()["id"]
+    assert isinstance(shown["errors"], list)
+    assert [shown["worker"], shown["errors"][0]["worker"]] == [listed, listed]
+
+
 def test_a_worker_that_is_not_there_cannot_be_told(line: CommandLine) -> None:
     done = line.run("workers", "stop", "0123")
     nameless = line.run("workers", "stop")
