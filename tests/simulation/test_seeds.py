@@ -38,3 +38,13 @@ def test_a_seed_is_the_same_each_time() -> None:
     one, other = (re.findall("trace .*", sim(*said).stdout) for _ in range(2))
     assert len(one) == 4
     assert one == other
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS * 4)
+def test_two_workers_and_two_jobs_come_through_a_crash_and_a_lost_reply_in_any_order() -> None:
+    ran = sim("--exhaustive", "1", "1", "0")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = re.search(r"(\d+) interleavings, all there are", ran.stdout)
+    assert found is not None
+    assert int(found[1]) > 300, "the choices are not made any more"

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from streamq.embedded import EmbeddedServer
+from streamq.testing.sim.exhaustive import Small, search
 from streamq.testing.sim.server import Server
 from streamq.testing.sim.world import STEPS, Result, simulate
 
@@ -31,38 +33,57 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=0.0, help="stop after this; 0: never")
     parser.add_argument("--keep-going", action="store_true", help="past a seed that fails")
     parser.add_argument("--each", action="store_true", help="a line for each seed")
+    parser.add_argument(
+        "--exhaustive", type=int, nargs=3, metavar=("CRASHES", "LOSSES", "DELAYS"),
+        help="all interleavings of two workers and two jobs with so many of these, no seeds",
+    )  # fmt: skip
     parser.add_argument("--trace", action="store_true", help="a line for each call")
     said = parser.parse_args(argv)
     if os.environ.get(HASHES) != "0":
         os.environ[HASHES] = "0"
         os.execv(sys.executable, [sys.executable, "-m", "streamq.testing", "sim", *argv])
     logging.disable(logging.CRITICAL)  # the engine says much while it is being broken
-    failed = played = scripts = faults = 0
-    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sq-") as folder, started(Path(folder)) as running:
         server = Server(Path(str(running.address)))
-        for seed in said.seeds:
-            trace: list[str] | None = [] if said.trace else None
-            result = simulate(server, seed, said.steps, trace=trace)
-            if trace is not None:
-                print("\n".join(trace))
-            played, scripts = played + 1, scripts + result.scripts
-            faults += sum(result.faults.values())
-            if said.each:
-                print(_line(result))
-            if result.wrong:
-                failed += 1
-                print(f"seed {seed} failed: {result.wrong}\n{replay(result)}", flush=True)
-                if not said.keep_going:
-                    break
-            if said.seconds and time.monotonic() - began > said.seconds:
+        return _all_interleavings(server, said) if said.exhaustive else _play(server, said)
+
+
+def _play(server: Server, said: argparse.Namespace) -> int:
+    failed = played = scripts = faults = 0
+    began = time.monotonic()
+    for seed in said.seeds:
+        trace: list[str] | None = [] if said.trace else None
+        result = simulate(server, seed, said.steps, trace=trace)
+        if trace is not None:
+            print("\n".join(trace))
+        played, scripts = played + 1, scripts + result.scripts
+        faults += sum(result.faults.values())
+        if said.each:
+            print(_line(result))
+        if result.wrong:
+            failed += 1
+            print(f"seed {seed} failed: {result.wrong}\n{replay(result)}", flush=True)
+            if not said.keep_going:
                 break
+        if said.seconds and time.monotonic() - began > said.seconds:
+            break
     took = time.monotonic() - began
     print(
         f"{played} seeds, {failed} failed; {scripts} scripts compared, {faults} faults;"
         f" {took:.1f} s, {played / took:.1f} seeds/s"
     )
     return 1 if failed else 0
+
+
+def _all_interleavings(server: Server, said: argparse.Namespace) -> int:
+    small = Small(*said.exhaustive)
+    found = search(server, small, seconds=said.seconds or math.inf)
+    print(
+        f"2 workers, 2 jobs, {small.crashes} crashes, {small.losses} lost replies, {small.delays}"
+        f" delays: {found.count} interleavings{', all there are' if found.complete else ''};"
+        f" {found.wrong or 'none went wrong'}"
+    )
+    return 1 if found.wrong else 0
 
 
 def started(folder: Path) -> EmbeddedServer:

@@ -6,7 +6,7 @@ it says to Redis is the engine's own.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
@@ -77,7 +77,7 @@ class Child:
         """From outside: that says nothing about its jobs."""
 
     def start(self) -> None:
-        spawned(self._world, self.process, self._main)
+        self._world.loop.spawn(self.process, self._main)
 
     @property
     def ids(self) -> list[WorkerId]:
@@ -120,14 +120,6 @@ class Child:
         self._world.loop.call_later(GRACE_S + END_S, self.process.kill)
 
 
-def spawned(
-    world: World, process: Process, main: Callable[[], Coroutine[object, object, None]]
-) -> None:
-    """Runs a coroutine as that process's main."""
-    loop = world.loop
-    loop.call_soon(lambda: loop.create_task(main()), context=process.context)
-
-
 class Host:
     """A machine: a daemon with its children, or (without any) one embedded process."""
 
@@ -146,7 +138,7 @@ class Host:
             self.children, self.process = [only], only.process
 
     def start(self) -> None:
-        spawned(self._world, self.process, self._beat)
+        self._world.loop.spawn(self.process, self._beat)
         if not self.seats:
             self.children[0].start()
         for _ in range(self.seats):

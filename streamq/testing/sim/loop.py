@@ -11,12 +11,12 @@ import contextvars
 import heapq
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from random import Random
 from typing import Final, NoReturn
 
-Work = Coroutine[object, object, object] | Generator[object, None, object]
+Work = Coroutine[object, object, object]
 
 CANCELS_MAX: Final = 20  # of one task, at the end: some do not end at once
 END_S: Final = 200.0
@@ -75,6 +75,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self._of: dict[asyncio.Task[object], Process] = {}
         self.turns = 0
         """Callbacks that ran."""
+        self.on_idle: Callable[[], bool] | None = None
+        """Asked before the clock moves: True if it made somebody able to run."""
         self.connector: Callable[[asyncio.Protocol], asyncio.Transport] | None = None
         """Makes the transport of a new connection. Raises OSError."""
         self.set_task_factory(self._made)  # type: ignore[arg-type]  # of tasks alone
@@ -86,9 +88,14 @@ class SimLoop(asyncio.BaseEventLoop):
         """Virtual seconds since the simulation began."""
         return self._now_s
 
-    def spawn(self, process: Process, work: Callable[[], object]) -> None:
-        """Runs `work` as that process, soon."""
-        self.call_soon(work, context=process.context)
+    def spawn(self, process: Process, main: Callable[[], Work]) -> None:
+        """Runs a coroutine as that process, soon. An error that it lets through ends all."""
+
+        def begin() -> None:
+            task: asyncio.Task[object] = self.create_task(main())
+            task.add_done_callback(lambda done: done.cancelled() or done.result())
+
+        self.call_soon(begin, context=process.context)
 
     # -- what asyncio asks of a loop
 
@@ -106,7 +113,8 @@ class SimLoop(asyncio.BaseEventLoop):
             self._take_in()
             able = [p for p in self._queues if p.alive and not p.stopped]
             if not able:
-                self._jump()
+                if self.on_idle is None or not self.on_idle():
+                    self._jump()
                 continue
             which = able[0] if len(able) == 1 else able[self._rng.randrange(len(able))]
             handle = which.ready.popleft()

@@ -23,6 +23,8 @@ Popped = Callable[[Sequence[bytes]], bytes | None]
 """The reply to a blocking pop of these lists; None: they are empty."""
 
 KEEPALIVE_S: Final = 15.0  # until a server notices that the other side is silent
+ORDERED: Final = frozenset({b"EVALSHA", b"BLPOP"})
+"""What may be held back: the order of the rest does not matter."""
 GAP_S: Final = 1e-6  # between two messages of one connection: they arrive in their order
 
 
@@ -55,6 +57,8 @@ class Network:
         self.blocked: list[Connection] = []
         """Who waits in a pop, the longest first."""
         self.faults: dict[str, int] = {}
+        self.held: list[tuple[Connection, list[Command]]] | None = None
+        """Requests that somebody else lets arrive, one by one; None: they arrive by themselves."""
         loop.connector = self._connected
 
     def _connected(self, protocol: asyncio.Protocol) -> asyncio.Transport:
@@ -143,6 +147,9 @@ class Connection(asyncio.Transport):
 
     def _send(self, commands: list[Command]) -> None:
         network, w = self._network, self._network.weather
+        if network.held is not None and commands[0][0] in ORDERED:
+            network.held.append((self, commands))
+            return
         if commands[0][0] != b"CLIENT":  # the greeting: who cannot connect is told otherwise
             if network.chance(w.silence):
                 network.happened("silence")
@@ -160,6 +167,16 @@ class Connection(asyncio.Transport):
         at = max(self._to_server_s + GAP_S, self._loop.time() + network.latency_s())
         self._to_server_s = at
         self._loop.call_at(at, self._arrive, commands, context=OUTSIDE.context)
+
+    def let_arrive(self, commands: list[Command], *, reply: bool) -> None:
+        """A request that was held: it is carried out now; `reply` False: its answer is lost."""
+        self._deaf |= not reply
+        self._arrive(commands)
+
+    @property
+    def gone(self) -> bool:
+        """The server knows it no more."""
+        return self not in self._network.open
 
     def is_closing(self) -> bool:
         return self._closing

@@ -34,7 +34,7 @@ REDIS: Final[Mapping[str, float]] = {
     "clock": 0.5,
 }  # fmt: skip
 OPERATORS: Final[Mapping[str, float]] = {
-    "pause": 0.6, "limit": 0.6, "rate": 0.5, "cancel": 1.0, "remove": 0.8, "retry": 1.0,
+    "pause": 0.6, "limit": 0.6, "rate": 1.0, "cancel": 1.0, "remove": 0.8, "retry": 1.0,
     "promote": 0.6,
 }  # fmt: skip
 

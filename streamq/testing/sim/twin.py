@@ -60,9 +60,11 @@ class Twin(Model):
     beat_at: int = 0
     judge_from: int = 0
     created: set[str] = field(default_factory=set)
-    completed: int = 0
-    """Outcomes taken."""
+    home: dict[str, str] = field(default_factory=dict)
+    """Job -> the line of its priority."""
 
+    again: set[str] = field(default_factory=set)
+    """Ids that somebody meant to add a second time."""
     went: set[str] = field(default_factory=set)
     """Removed, let go by retention, or completed with nothing kept."""
 
@@ -136,8 +138,10 @@ class Twin(Model):
             if new.job in self.jobs:
                 found.append(position)
                 continue
-            expect(new.job not in self.created, "a job was made twice", new.job)
+            once = new.job not in self.created or new.job in self.again
+            expect(once, "a job was made twice", new.job)
             self.created.add(new.job)
+            self.home[new.job] = new.line
             self.jobs[new.job] = Job("delayed", new.line, ticket)
             if new.at_ms is not None or new.delay_ms:
                 self.jobs[new.job].due_ms = new.at_ms or now_ms + (new.delay_ms or 0)
@@ -188,7 +192,6 @@ class Twin(Model):
         return self.jobs[job].flag if job in self.jobs else ""
 
     def _settle_all(self, call: StepCall, now_ms: int) -> None:
-        self.completed += sum(o.kind in ("completed", "gone") for o in call.outcomes)
         for outcome in call.outcomes:
             self._settle_one(outcome, now_ms)
         for job, _, with_run in call.noted:
@@ -206,6 +209,8 @@ class Twin(Model):
             self._forget(job)
         elif outcome.kind == "delayed":
             each.state, each.worker, each.flag = "delayed", "", ""
+            line = ";" if each.line == ";" else self.home[job]
+            expect(outcome.line == line, "a retry comes to another line", outcome, line)
             each.line, each.mark = outcome.line, outcome.mark
             each.due_ms = now_ms + outcome.delay_ms
         elif outcome.kind == "waiting":

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -24,6 +25,8 @@ from streamq.testing.sim.twin import Differs
 
 LEASE_S: Final = 30.0
 STEPS: Final = 40
+TWICE: Final = 0.06  # of the adds, of an id that there was
+CANCELLED: Final = 0.3  # of the operators' calls, in the middle
 REVIVE_S: Final = 10.0
 STALL_S: Final = 1_200.0
 """Once all is healed, some job ends in this time until all have: ten deaths take longest."""
@@ -67,6 +70,8 @@ class Simulation:
         self._jobs: list[str] = []
         self._open: list[asyncio.TimerHandle] = []
         """Ends of what goes on: an outage, a freeze."""
+        self._adding = 0
+        """Calls of `add` that were not answered yet."""
         self._healing = self._over = False
         self._back_s = 0.0
         self._producers = [self._client(f"producer{n}") for n in (1, 2)]
@@ -137,18 +142,20 @@ class Simulation:
 
     # -- producers and operators
 
-    def _as(self, client: tuple[Process, App], work: Coroutine[object, object, None]) -> None:
-        process = client[0]
-        self._loop.call_soon(lambda: self._loop.create_task(work), context=process.context)
-
     def add(self) -> None:
         rng = self._rng
         names = []
         for _ in range(rng.choice((1, 1, 2, 5, 12))):
-            self._jobs.append(job := f"j{len(self._jobs)}")
+            if self._jobs and rng.random() < TWICE:
+                job = rng.choice(self._jobs)  # of the same id: it changes nothing, if it is there
+                self.front.twin.again.add(job)
+                self.front.history.refused.discard(job)
+            else:
+                self._jobs.append(job := f"j{len(self._jobs)}")
             names.append(job)
-        client = rng.choice(self._producers)
-        self._as(client, self._added(client[1].queue(QUEUE), [(j, *self._deed()) for j in names]))
+        process, app = rng.choice(self._producers)
+        jobs = [(job, *self._deed()) for job in names]
+        self._loop.spawn(process, partial(self._added, app.queue(QUEUE), jobs))
 
     def _deed(self) -> tuple[str, Deed, dict[str, object]]:
         rng = self._rng
@@ -168,30 +175,40 @@ class Simulation:
         history = self.front.history
 
         async def one(job: str, name: str, deed: Deed, options: dict[str, object]) -> None:
-            history.unknown.add(job)
+            if job not in history.acked:
+                history.unknown.add(job)
             try:
                 await queue.add(name, deed, id=job, **options)  # type: ignore[arg-type]
             except OutcomeUnknown:
                 return
             except (NotApplied, RedisUnavailable, StoreFull):
-                history.unknown.discard(job)
-                history.refused.add(job)
+                if job not in self.front.twin.again:
+                    history.unknown.discard(job)
+                    history.refused.add(job)
             else:
                 history.unknown.discard(job)
                 history.acked[job] = self._loop.time()
 
+        self._adding += 1
         await asyncio.gather(*(one(*each) for each in jobs))
+        self._adding -= 1
 
     def _operate(self, call: Callable[[Queue], Coroutine[object, object, object]]) -> None:
-        queue = self._operator[1].queue(QUEUE)
+        process, app = self._operator
+        queue, hurry_s = app.queue(QUEUE), None
+        if self._rng.random() < CANCELLED:
+            hurry_s = self._rng.random() * 0.004
 
         async def operate() -> None:
             try:
-                await call(queue)
+                async with asyncio.timeout(hurry_s):
+                    await call(queue)
+            except TimeoutError:
+                return
             except StoreError as error:
                 logging.getLogger("streamq.simulation").debug("operator: %s", error)
 
-        self._as(self._operator, operate())
+        self._loop.spawn(process, operate)
 
     def _any_job(self) -> str:
         return self._rng.choice(self._jobs[-30:] or ["nobody"])
@@ -205,15 +222,17 @@ class Simulation:
         self._operate(lambda queue: queue.limit(most))
 
     def rate(self) -> None:
-        rate = self._rng.choice((None, (1, "1s"), (5, "10s"), (3, "200ms")))
+        rate = self._rng.choice((None, (1, "1s"), (5, "10s"), (3, "200ms"), (4, "20s")))
         self._operate(lambda queue: queue.limit(rate=rate))
 
     def cancel(self) -> None:
         job = self._any_job()
+        self.front.history.told_to_end.add(job)
         self._operate(lambda queue: queue.cancel(job))
 
     def remove(self) -> None:
         job = self._any_job()
+        self.front.history.told_to_end.add(job)
         self._operate(lambda queue: queue.remove(job))
 
     def retry(self) -> None:
@@ -331,7 +350,7 @@ class Simulation:
                 else:
                     done.set()
 
-        self._operate(open_up)
+        self._loop.spawn(self._operator[0], partial(open_up, self._operator[1].queue(QUEUE)))
         await asyncio.wait_for(done.wait(), 120.0)
 
     def _unended(self) -> Iterator[str]:
@@ -341,7 +360,7 @@ class Simulation:
     async def _drain(self) -> None:
         """I1, I14: in bounded time every job has ended, and none is missing."""
         fewest, since_s = len(self._jobs) + 1, self._loop.time()
-        while left := list(self._unended()):
+        while (left := list(self._unended())) or self._adding:
             if len(left) < fewest:
                 fewest, since_s = len(left), self._loop.time()
             if self._loop.time() - since_s > STALL_S + self._back_s:
