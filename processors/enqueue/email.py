@@ -39,15 +39,20 @@ BULK_SPREAD: Final = timedelta(seconds=60)
 BULK_RECIPIENTS_MAX: Final = 1_000
 
 
-class MailOptions(TypedDict, total=False):
+class MailNames(TypedDict, total=False):
+    """Under what a mail is queued, and in whose brand it goes."""
+
+    name: str
+    """The job's, `send-email` if not given: `send-invoice`, `send-report`, ..."""
+    tenant: str | None
+
+
+class MailOptions(MailNames, total=False):
     """How a mail is queued; `delay` as a number is milliseconds."""
 
     priority: int | None
     delay: Delay | None
     job_id: str | None
-    name: str
-    """The job's, `send-email` if not given: `send-invoice`, `send-report`, ..."""
-    tenant: str | None
 
 
 class MailFields(MailOptions, total=False):
@@ -63,17 +68,22 @@ class MailFields(MailOptions, total=False):
 
 @overload
 async def queue_email(
-    email: SendEmail | Mapping[str, object], /, **options: Unpack[MailOptions]
+    email: SendEmail | Mapping[str, object],
+    /,
+    priority: int | None = None,
+    delay: Delay | None = None,
+    job_id: str | None = None,
+    **names: Unpack[MailNames],
 ) -> str: ...
 @overload
 async def queue_email(**fields: Unpack[MailFields]) -> str: ...
 async def queue_email(
     email: SendEmail | Mapping[str, object] | None = None,
     /,
-    *,
     priority: int | None = None,
     delay: Delay | None = None,
     job_id: str | None = None,
+    *,
     name: str = SEND_EMAIL,
     tenant: str | None = None,
     **fields: object,
@@ -88,17 +98,22 @@ async def queue_email(
 
 @overload
 def queue_email_sync(
-    email: SendEmail | Mapping[str, object], /, **options: Unpack[MailOptions]
+    email: SendEmail | Mapping[str, object],
+    /,
+    priority: int | None = None,
+    delay: Delay | None = None,
+    job_id: str | None = None,
+    **names: Unpack[MailNames],
 ) -> str: ...
 @overload
 def queue_email_sync(**fields: Unpack[MailFields]) -> str: ...
 def queue_email_sync(
     email: SendEmail | Mapping[str, object] | None = None,
     /,
-    *,
     priority: int | None = None,
     delay: Delay | None = None,
     job_id: str | None = None,
+    *,
     name: str = SEND_EMAIL,
     tenant: str | None = None,
     **fields: object,

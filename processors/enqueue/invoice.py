@@ -32,12 +32,12 @@ BATCH_SPREAD: Final = timedelta(seconds=60)
 async def queue_invoice(
     data: RenderInvoice | Table | None = None,
     /,
+    priority: int = PRIORITY,
+    delay: Delay | None = None,
     *,
     invoice_id: int | str | None = None,
     user_id: int | str | None = None,
     send_email: bool | None = None,
-    priority: int = PRIORITY,
-    delay: Delay | None = None,
 ) -> str:
     """Queue an invoice: its fields by name, or a whole payload (a RenderInvoice, or a table in JSON
     names).
@@ -50,12 +50,12 @@ async def queue_invoice(
 def queue_invoice_sync(
     data: RenderInvoice | Table | None = None,
     /,
+    priority: int = PRIORITY,
+    delay: Delay | None = None,
     *,
     invoice_id: int | str | None = None,
     user_id: int | str | None = None,
     send_email: bool | None = None,
-    priority: int = PRIORITY,
-    delay: Delay | None = None,
 ) -> str:
     """`queue_invoice` for code without an event loop."""
     job = _job(_payload(data, invoice_id, user_id, send_email), priority, delay)

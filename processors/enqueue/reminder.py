@@ -30,7 +30,6 @@ BATCH_SPREAD: Final = timedelta(seconds=60)
 
 async def queue_payment_reminder(
     data: RemindPayment | Table,
-    *,
     priority: int = PRIORITY_BASE,
     delay: Delay | None = None,
 ) -> str:
@@ -40,7 +39,6 @@ async def queue_payment_reminder(
 
 def queue_payment_reminder_sync(
     data: RemindPayment | Table,
-    *,
     priority: int = PRIORITY_BASE,
     delay: Delay | None = None,
 ) -> str:

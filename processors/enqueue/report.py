@@ -37,14 +37,14 @@ BATCH_SPREAD: Final = timedelta(minutes=5)
 
 
 async def queue_report(
-    data: BuildReport | Table, *, priority: int = PRIORITY_BASE, delay: Delay | None = None
+    data: BuildReport | Table, priority: int = PRIORITY_BASE, delay: Delay | None = None
 ) -> str:
     """Queue a report: a BuildReport, or a table in JSON names."""
     return await add(_job(data, priority, delay))
 
 
 def queue_report_sync(
-    data: BuildReport | Table, *, priority: int = PRIORITY_BASE, delay: Delay | None = None
+    data: BuildReport | Table, priority: int = PRIORITY_BASE, delay: Delay | None = None
 ) -> str:
     """`queue_report` for code without an event loop."""
     return add_sync(_job(data, priority, delay), queue_report_sync, queue_report)
