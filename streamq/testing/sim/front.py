@@ -136,6 +136,8 @@ class Front:
                 if seen[part] != expected[part]
             ]
             raise Differs("the keys are not as the model says: " + "; ".join(other))
+        heard = {w.decode(): turn.decode() for w, turn in dump.hashes["turns"].items()}
+        expect(heard == self.twin.heard(), "turns and heartbeats", heard, self.twin.heard())
         if wrong := violations(dump):
             raise Differs("; ".join(wrong))
 

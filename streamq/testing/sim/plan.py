@@ -35,7 +35,7 @@ REDIS: Final[Mapping[str, float]] = {
 }  # fmt: skip
 OPERATORS: Final[Mapping[str, float]] = {
     "pause": 0.6, "limit": 0.6, "rate": 1.0, "cancel": 1.0, "remove": 0.8, "retry": 1.0,
-    "promote": 0.6,
+    "promote": 0.6, "storm": 0.6,
 }  # fmt: skip
 
 

@@ -319,6 +319,10 @@ class Twin(Model):
 
     # -- who lives
 
+    def heard(self) -> dict[str, str]:
+        """Turn and heartbeat of each worker that is not buried yet."""
+        return {w: f"{self.turns.get(w, -1)}:{at}" for w, at in self.heard_ms.items()}
+
     def _beat(self, values: Values, now_ms: int, reply: Reply, word: str) -> None:
         expect(not word, "beat was refused", reply)
         _, gone, flagged, chores = _list(reply)
