@@ -1,5 +1,6 @@
 """A daemon from its start to its end: real processes, told by signals."""
 
+import fcntl
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -376,3 +377,20 @@ async def test_folders_of_jobs_whose_process_was_killed_are_deleted_at_the_start
 
     await daemon.says("deleted 1 folder(s) of jobs whose process is gone")
     assert (left.exists(), others.exists()) == (False, True)
+
+
+async def test_jobs_go_on_though_nobody_reads_what_the_daemon_says(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "log1"  # the fleet's next log; it counts those that are there
+    os.mkfifo(pipe)
+    unread = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        fcntl.fcntl(unread, fcntl.F_SETPIPE_SZ, 4_096)
+        await fleet.start(ready=False)
+        jobs = [await fleet.add("quick") for _ in range(100)]  # two lines each: three pipes full
+
+        for job in jobs:
+            await fleet.reaches(job, JobState.COMPLETED)
+    finally:
+        os.close(unread)
