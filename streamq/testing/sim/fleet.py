@@ -115,6 +115,7 @@ class Child:
 
     def stop(self) -> None:
         """As by SIGTERM: what runs may end, within the grace."""
+        self.process.ends = True
         self.tell(Worker.stop)
         self._world.loop.call_later(GRACE_S, self.tell, Worker.hand_back)
         self._world.loop.call_later(GRACE_S + END_S, self.process.kill)

@@ -69,7 +69,9 @@ class History:
         if start is None:
             expect(outcome.kind in (*UNRUN, "removed"), "settled, and never ran", outcome)
             return
-        told = ("failed", "removed") if outcome.job in self.told_to_end else ()
+        told: tuple[str, ...] = ("failed", "removed") if outcome.job in self.told_to_end else ()
+        if start.process.ends and start.end != "ok":
+            told = (*told, "waiting")  # whatever it raised at that
         allowed = {
             "ok": ("completed", "gone", *told),
             "fail": ("failed", *told),

@@ -9,10 +9,11 @@ timer.
 import asyncio
 import contextvars
 import heapq
+import secrets
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from random import Random
 from typing import Final, NoReturn
 
@@ -20,6 +21,7 @@ Work = Coroutine[object, object, object]
 
 CANCELS_MAX: Final = 20  # of one task, at the end: some do not end at once
 END_S: Final = 200.0
+IDS_BYTES: Final = 6
 TURNS_AT_ONCE: Final = 64
 """Callbacks that run before the loop looks whether it is to stop."""
 
@@ -32,6 +34,8 @@ class Process:
         self.alive = True
         self.stopped = False
         """As by SIGSTOP: nothing of it runs, what comes for it waits."""
+        self.ends = False
+        """It was told to end, and hands back what runs."""
         self.ready: deque[events.Handle] = deque()
         self.on_death: list[Callable[[], None]] = []
         self.context = contextvars.copy_context()
@@ -57,6 +61,17 @@ OUTSIDE: Final = Process("outside")
 def current_process() -> Process:
     """Whose code runs."""
     return _process.get(OUTSIDE)
+
+
+@contextmanager
+def seeded_ids(rng: Random) -> Iterator[None]:
+    """Within it, the ids that the engine draws are the seed's: sets of them have one order."""
+    drawn = secrets.token_hex
+    secrets.token_hex = lambda nbytes=None: rng.randbytes(nbytes or IDS_BYTES).hex()
+    try:
+        yield
+    finally:
+        secrets.token_hex = drawn
 
 
 class Stuck(AssertionError):

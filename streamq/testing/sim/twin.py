@@ -57,6 +57,7 @@ class Twin(Model):
     """own_max_active, code_max_active, own_rate, code_rate."""
     rate: tuple[int, int] | None = None
     starts: list[tuple[int, int]] = field(default_factory=list)
+    rate_from_ms: int = 0
     beat_at: int = 0
     judge_from: int = 0
     created: set[str] = field(default_factory=set)
@@ -94,17 +95,19 @@ class Twin(Model):
         self.heard_ms[worker] = now_ms
         for limit in ("max_active", "rate"):
             self.limits[f"code_{limit}"] = values[limit]
-            self._set_limit(limit, self.limits.get(f"own_{limit}", values[limit]))
+            self._set_limit(limit, self.limits.get(f"own_{limit}", values[limit]), now_ms)
 
-    def _set_limit(self, limit: str, value: str) -> None:
+    def _set_limit(self, limit: str, value: str, now_ms: int) -> None:
         none = value in ("", "0", "0/0")
         if limit == "max_active":
             self.max_active = None if none else int(value)
         else:
             count, _, window = value.partition("/")
-            self.rate = None if none else (int(count), int(window))
+            rate = None if none else (int(count), int(window))
+            if rate != self.rate:  # what started before counts as far as the old one remembers it
+                self.rate, self.starts, self.rate_from_ms = rate, [], now_ms
 
-    def _limit(self, values: Values, _now_ms: int, _: Reply, word: str) -> None:
+    def _limit(self, values: Values, now_ms: int, _: Reply, word: str) -> None:
         stale = int(values["version"]) != self.version
         expect(word == ("VERSION" if stale else ""), "limit", word, self.version)
         if stale:
@@ -114,10 +117,10 @@ class Twin(Model):
             value = values[limit]
             if value == "-":
                 self.limits.pop(f"own_{limit}", None)
-                self._set_limit(limit, self.limits.get(f"code_{limit}", ""))
+                self._set_limit(limit, self.limits.get(f"code_{limit}", ""), now_ms)
             elif value:
                 self.limits[f"own_{limit}"] = value
-                self._set_limit(limit, value)
+                self._set_limit(limit, value, now_ms)
         if values["paused"]:
             self.paused = values["paused"] == "1"
 

@@ -17,7 +17,7 @@ from streamq.settings import Settings
 from streamq.testing.sim.fleet import Host, Terms, World
 from streamq.testing.sim.front import Front
 from streamq.testing.sim.jobs import PREFIX, QUEUE, Deed, made_app
-from streamq.testing.sim.loop import OUTSIDE, Process, SimLoop
+from streamq.testing.sim.loop import OUTSIDE, Process, SimLoop, seeded_ids
 from streamq.testing.sim.net import FINE, Network
 from streamq.testing.sim.plan import Profile, chosen, profile
 from streamq.testing.sim.server import Server
@@ -457,6 +457,7 @@ def simulate(
 ) -> Result:
     """Plays a seed on an empty server. `trace`: takes a line for each call."""
     server.begin()
-    simulation = Simulation(server, seed, steps)
-    simulation.front.whole = trace
-    return simulation.run()
+    with seeded_ids(Random(f"{seed}/ids")):
+        simulation = Simulation(server, seed, steps)
+        simulation.front.whole = trace
+        return simulation.run()
