@@ -343,7 +343,9 @@ class Simulation:
         self._for(self._rng.choice((0.001, 0.3, 5.0)) * self._rng.random(), promote)
 
     def clock(self) -> None:
-        jump_s = self._rng.choice((1, 20, 600)) * self._rng.choice((1, -1))
+        # Not back where a master may be lost: a fence rises over a lost tail by the clock alone.
+        ways = (1,) if "fail over" in self.profile.weights else (1, -1)
+        jump_s = self._rng.choice((1, 20, 600)) * self._rng.choice(ways)
         self.front.offset_ms += jump_s * 1000
         self._back_s += max(0, -jump_s)
 
