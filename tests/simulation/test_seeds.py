@@ -3,13 +3,12 @@
 import re
 import subprocess
 import sys
-import time
 from typing import Final
 
 import pytest
 
 SECONDS: Final = 45
-"""A fixed budget, which the clock spends on other seeds each hour."""
+"""A fixed budget. Always the same seeds first: a change is judged by itself; `make sim` looks on."""
 STEPS: Final = 25
 
 
@@ -24,10 +23,7 @@ def sim(*said: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS * 4)
 def test_whatever_fails_no_job_is_lost_and_none_runs_twice_under_one_lease() -> None:
-    first = int(time.time() // 3600) % 100_000 * 1_000
-    ran = sim(
-        "--seeds", f"{first}:{first + 999}", "--steps", str(STEPS), "--seconds", str(SECONDS),
-    )  # fmt: skip
+    ran = sim("--seeds", "1:1000", "--steps", str(STEPS), "--seconds", str(SECONDS))
     print(ran.stdout)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
