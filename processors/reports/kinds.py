@@ -56,11 +56,11 @@ MIME_TYPES: Final[Mapping[ReportFormat, str]] = MappingProxyType(
 
 def period_before(kind: ReportType, day: date) -> Period:
     """The complete day, week (Sunday to Saturday) or month before that day."""
-    if kind is ReportType.DAILY:
+    if kind == ReportType.DAILY:
         return day_before(day)
-    if kind is ReportType.WEEKLY:
+    if kind == ReportType.WEEKLY:
         return week_before(day)
-    assert kind is ReportType.MONTHLY, f"a {kind} report has a period of its own"
+    assert kind == ReportType.MONTHLY, f"a {kind} report has a period of its own"
     return month_before(day)
 
 
@@ -70,7 +70,7 @@ def period_of(kind: ReportType, start: date | None, end: date | None, day: date)
     Raises ValueError for half a period, one that ends before it begins, one of over ten years, and
     a custom report without any.
     """
-    if start is None and end is None and kind is not ReportType.CUSTOM:
+    if start is None and end is None and kind != ReportType.CUSTOM:
         return period_before(kind, day)
     if start is None or end is None:
         missing = "startDate" if start is None else "endDate"
@@ -87,7 +87,7 @@ def title_of(kind: ReportType) -> str:
 
 def period_in_words(kind: ReportType, period: Period) -> str:
     """`janeiro de 2025` of a month, else its days in numbers."""
-    if kind is ReportType.MONTHLY and period == month_before(_day_after(period)):
+    if kind == ReportType.MONTHLY and period == month_before(_day_after(period)):
         return month_in_words(f"{period.first:%Y-%m}")
     if period.days == 1:
         return in_numbers(period.first)

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from processors import queues
+from processors.build_report import BuildReport
 from processors.database import Database
 from processors.days import Period, day_before, day_of, month_before, week_before
 from processors.imobibase import QueueName, app
@@ -97,6 +98,16 @@ async def test_what_is_no_report_is_refused_before_it_is_sent(
 ) -> None:
     with pytest.raises(InvalidPayload, match=says):
         await queue_report({"type": "daily", "format": "pdf", "userId": 1, **changed})
+
+
+@pytest.mark.parametrize("kind", ["daily", "weekly", "monthly"])
+async def test_a_payload_may_be_made_of_the_words_of_its_kinds(imobibase: App, kind: str) -> None:
+    with capture_adds(imobibase) as captured:
+        await queue_report(BuildReport(type=kind, format="pdf", user_id=1))  # type: ignore[arg-type]
+
+    data = captured.one("report").data
+    assert isinstance(data, dict)
+    assert (data["type"], data["userId"]) == (kind, 1)
 
 
 async def test_a_twin_is_refused_where_a_loop_runs() -> None:
