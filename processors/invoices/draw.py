@@ -9,6 +9,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepTogether, Paragraph, Spacer, Table, TableStyle
 
 from processors.days import in_numbers, month_in_words
+from processors.invoices.pix import as_written
 from processors.invoices.read import Agency, Bill, Invoice, Item
 from processors.invoices.ways import Pix
 from processors.money import reais
@@ -33,6 +34,7 @@ from processors.paper.ink import (
     words,
 )
 from processors.paper.sheet import WIDTH, Head, sheets
+from processors.paper.text import phone
 
 FOOT: Final = "Documento de cobrança, sem valor fiscal."
 _QR: Final = 40 * mm
@@ -73,7 +75,7 @@ def _sender(agency: Agency) -> Iterator[str]:
     for line in (
         " · ".join(f"{name} {number}" for name, number in numbers if number),
         agency.address or "",
-        " · ".join(part for part in (agency.phone, agency.email) if part),
+        " · ".join(part for part in (phone(agency.phone or ""), agency.email) if part),
     ):
         if line:
             yield line
@@ -111,7 +113,7 @@ def _parties(bill: Bill) -> Table:
             [
                 bill.client_document and f"CPF/CNPJ {bill.client_document}",
                 bill.client_address,
-                bill.client_phone,
+                phone(bill.client_phone or ""),
                 bill.client_email,
             ],
             style(8.5),
@@ -182,7 +184,7 @@ def _items(items: tuple[Item, ...], brand: Brand) -> Table:
 
 def _totals(invoice: Invoice, brand: Brand) -> Table:
     bill = invoice.bill
-    sums = [("Subtotal", bill.subtotal)]
+    sums = [("Subtotal", bill.subtotal)] if bill.subtotal != bill.total else []
     if bill.discount:
         sums.append(("Descontos", -bill.discount))
     if bill.tax:
@@ -238,7 +240,7 @@ def _payment(invoice: Invoice, pix: Pix | None, brand: Brand) -> list[Flowable]:
         lines(
             [
                 f"Beneficiário: {invoice.agency.name}",
-                f"Chave PIX: {pix.key}",
+                f"Chave PIX: {as_written(pix.key)}",
                 f"Valor: {reais(invoice.owed)}",
             ],
             style(8.5, after=5),

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from processors.money import in_cents
+from processors.paper.text import phone
 
 _EMAIL: Final = re.compile(r"[a-z0-9.!#$&'*+/=?^_`{|}~%-]+@[a-z0-9.-]+\.[a-z]{2,}")
 _RANDOM: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -59,6 +60,15 @@ def pix_key(written: str) -> str | None:
         national = national.removeprefix("55")
     phone = f"+55{national}"
     return phone if _PHONE.fullmatch(phone) else None
+
+
+def as_written(key: str) -> str:
+    """A key of `pix_key` as people write it."""
+    if is_cpf(key):
+        return f"{key[:3]}.{key[3:6]}.{key[6:9]}-{key[9:]}"
+    if is_cnpj(key):
+        return f"{key[:2]}.{key[2:5]}.{key[5:8]}/{key[8:12]}-{key[12:]}"
+    return phone(key)
 
 
 def is_cpf(digits: str) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from processors.clients.mailbox import Mailbox, MailRefused, parse_mailbox
 from processors.database import Database
+from processors.paper.text import phone
 from processors.templates.brand import Branding, is_color
 from processors.templates.links import link_host
 from processors.templates.render import Site
@@ -18,7 +19,6 @@ REMEMBERED_S: Final = 60.0
 """How late a change of a brand may show."""
 REMEMBERED_MAX: Final = 1_000
 _LINE_CHARS_MAX: Final = 200
-_PHONE = re.compile(r"\+55([0-9]{2})([0-9]{4,5})([0-9]{4})")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -117,7 +117,7 @@ def _branding(row: _Row, site: Site) -> Branding:
         secondary_color=_color(row.secondary_color) or ours.secondary_color,
         logo=_link(row.logo, site.app_url),
         address=_line(row.address),
-        phone=_phone(row.phone),
+        phone=_line(phone(row.phone or "")),
         email=_address(row.email),
         website=_link(row.custom_domain and f"https://{row.custom_domain}", site.app_url),
         footer_text=_line(row.footer_text),
@@ -128,12 +128,6 @@ def _line(text: str | None) -> str | None:
     """On one line, without what turns the order of letters, cut to 200."""
     cleaned = " ".join(_CONTROLS.sub(" ", text or "").split())
     return cleaned.replace("=?", "= ?")[:_LINE_CHARS_MAX].strip() or None
-
-
-def _phone(text: str | None) -> str | None:
-    """`+551133334444` as people write it; any other as it is."""
-    found = _PHONE.fullmatch(text or "")
-    return "+55 {} {}-{}".format(*found.groups()) if found else _line(text)
 
 
 def _color(text: str) -> str | None:

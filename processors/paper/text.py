@@ -8,6 +8,7 @@ TEXT_CHARS_MAX: Final = 2_000
 """A longer text is cut, and says so by an ellipsis."""
 BRAND_COLOR: Final = "#2563eb"
 _COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
+_PHONE: Final = re.compile(r"\+55([0-9]{2})([0-9]{4,5})([0-9]{4})")
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
@@ -19,6 +20,12 @@ def clean(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
         if c.isspace() or unicodedata.category(c) not in _HIDDEN
     )
     return f"{shown[: chars_max - 1]}…" if len(shown) > chars_max else shown
+
+
+def phone(number: str) -> str:
+    """`+551133334444` as people write it; any other as it is."""
+    found = _PHONE.fullmatch(number)
+    return "+55 {} {}-{}".format(*found.groups()) if found else number
 
 
 def brand_color(color: str | None) -> str:

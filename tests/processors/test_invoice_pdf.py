@@ -97,6 +97,15 @@ def test_no_text_of_others_is_markup_or_breaks_the_sheet(name: str) -> None:
     assert "root:" not in text
 
 
+def test_numbers_are_as_people_write_them_and_a_subtotal_is_one_that_differs() -> None:
+    [text] = drawn(invoice(client_phone="+5511987654321"))
+    [lowered] = drawn(invoice(discount=Decimal(50), total=BILL.total - 50))
+
+    assert "+55 11 98765-4321" in text
+    assert "Chave PIX: 529.982.247-25" in text
+    assert ("Subtotal" in text, "Subtotal" in lowered) == (False, True)
+
+
 def test_an_invoice_of_many_items_goes_on_with_its_heading_and_counts_its_sheets() -> None:
     texts = drawn(invoice(items=100))
 

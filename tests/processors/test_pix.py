@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from processors.invoices.pix import br_code, crc16, is_cnpj, pix_key
+from processors.invoices.pix import as_written, br_code, crc16, is_cnpj, pix_key
 
 # From the central bank's manual, with its CRC.
 OFFICIAL = (
@@ -78,6 +78,20 @@ def test_there_is_no_pix_of_nothing() -> None:
     ],
 )
 def test_a_key_is_taken_as_people_write_it(written: str, key: str) -> None:
+    assert pix_key(written) == key
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [
+        ("52998224725", "529.982.247-25"),
+        ("11222333000181", "11.222.333/0001-81"),
+        ("+5511987654321", "+55 11 98765-4321"),
+        ("financeiro@sol.com", "financeiro@sol.com"),
+    ],
+)
+def test_a_key_is_shown_as_people_write_it(key: str, written: str) -> None:
+    assert as_written(key) == written
     assert pix_key(written) == key
 
 
