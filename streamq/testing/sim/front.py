@@ -165,8 +165,8 @@ class Front:
         """A replica that had only come so far is the master now."""
         snapshot, twin, at_s = copied
         self._server.restore(snapshot)
-        self.twin = _copy(twin)
-        self.history.forgive(at_s)
+        before, self.twin = self.twin, _copy(twin)
+        self.history.forgive(at_s, before.created - self.twin.created)
         self.look()
 
     def fill(self, *, full: bool) -> None:

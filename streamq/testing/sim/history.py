@@ -41,6 +41,8 @@ class History:
         """Ids whose add was answered, and when."""
         self.unknown: set[str] = set()
         """Ids whose add may have been applied."""
+        self.lost: set[str] = set()
+        """Ids that were added to a master that is no more."""
         self.refused: set[str] = set()
         """Ids of which somebody was told that they were not added."""
         self.told_to_end: set[str] = set()
@@ -86,16 +88,13 @@ class History:
             wait_ms = BACKOFF_MS << (start.attempt - 1)
             expect(outcome.delay_ms == wait_ms, "the backoff is another", outcome, wait_ms)
 
-    def forgive(self, since_s: float) -> None:
-        """What was answered since then is lost with the master that had answered it.
+    def forgive(self, since_s: float, jobs: set[str]) -> None:
+        """These jobs, whenever their add is answered, are lost with the master that had them.
 
         What was settled since then runs again, under the lease that its worker still has there.
         """
+        self.lost |= jobs
         for key, at in list(self.taken.items()):
             if at >= since_s:
                 del self.taken[key]
                 self._again.add(key)
-        for job, at in list(self.acked.items()):
-            if at >= since_s:
-                del self.acked[job]
-                self.unknown.add(job)

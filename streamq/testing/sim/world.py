@@ -390,7 +390,8 @@ class Simulation:
                 raise Differs(self._said(left))
             await asyncio.sleep(LOOK_S)
         twin, history = self.front.twin, self.front.history
-        lost = [job for job in history.acked if job not in twin.jobs and job not in twin.went]
+        there = twin.jobs.keys() | twin.went | history.lost
+        lost = [job for job in history.acked if job not in there]
         if lost:
             raise Differs(f"added, and not there: {lost}")
         made = sorted(history.refused & twin.created)
