@@ -21,9 +21,8 @@ from benchmarks.peers.told import (
     PeerResult,
     PeersResult,
     judged,
+    page,
     peer_result,
-    table,
-    target_lines,
     write,
 )
 from benchmarks.results import FOLDER
@@ -44,7 +43,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, help="jobs of a drain, before a peer's share of it")
     parser.add_argument("--idle", type=float, metavar="S", help="seconds to listen to an idle one")
     parser.add_argument("--server", default=AUTO, help="as for the other kinds")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the JSON file")
+    parser.add_argument(
+        "--out", type=Path, help="folder of the two files (default: results/; none with --only)"
+    )
     return parser
 
 
@@ -59,9 +60,10 @@ def main(argv: Sequence[str]) -> int:
     except BenchmarkFault as error:
         print(f"not measured: {error}")
         return EXIT_UNFIT
-    lines = [*table(result.peers), "", *target_lines(result.targets)]
-    print("\n" + "\n".join(lines))
-    write(result, args.out)
+    print("\n" + "\n".join(page(result)))
+    # Some peers alone would take the others out of the committed files.
+    if (out := args.out or (None if args.only else FOLDER)) is not None:
+        write(result, out)
     return EXIT_UNFIT if any(each.missing for each in result.peers) else 0
 
 

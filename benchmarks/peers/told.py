@@ -144,15 +144,33 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def write(result: PeersResult, folder: Path) -> Path:
-    """The file, replaced."""
+def write(result: PeersResult, folder: Path) -> None:
+    """The file, and its tables beside it; both replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result.what}.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    return path
+    encoded = msgspec.json.format(msgspec.json.encode(result), indent=2)
+    (folder / f"{result.what}.json").write_bytes(encoded + b"\n")
+    (folder / f"{result.what}.md").write_text("\n".join(page(result)) + "\n", "utf-8")
 
 
 # -- tables, in Markdown
+
+
+def page(result: PeersResult) -> Iterator[str]:
+    """All that a run came to, with what it was taken on."""
+    setting, pace = result.setting, result.pace
+    machine, server = setting.machine, setting.server
+    yield "# streamq beside its peers\n"
+    yield (
+        f"{setting.at:%Y-%m-%d %H:%M} UTC, commit {setting.commit[:12]}"
+        f"{' and changes' * setting.changed}. {machine.cpu}, {machine.cores} cores,"
+        f" {machine.memory_gib:g} GiB, {machine.system}, load before the run"
+        f" {machine.load_before:g}. {server.name} {server.version} ({server.allocator}),"
+        f" append-only off, {result.transport}; {setting.python}. Medians of {pace.rounds}"
+        f" rounds; idle time once, {pace.idle_s:g} s.\n"
+    )
+    yield from table(result.peers)
+    yield ""
+    yield from target_lines(result.targets)
 
 
 def table(results: Sequence[PeerResult]) -> Iterator[str]:

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks import __main__
 from benchmarks.figures import BenchmarkFault
-from benchmarks.machine import ROOT
+from benchmarks.machine import ROOT, setting_of
 from benchmarks.peers import install, measure
 from benchmarks.peers.catalogue import ALL, LIMIT, PEERS, STREAMQ, Peer
 from benchmarks.peers.install import InstallFault, lacking, lists_of, version_of
@@ -22,11 +23,13 @@ from benchmarks.peers.tally import FILE, SAMPLES_MAX, Tally
 from benchmarks.peers.told import (
     TARGETS,
     PeerResult,
+    PeersResult,
     PeersTarget,
     judged,
     peer_result,
     table,
     target_lines,
+    write,
 )
 from benchmarks.server import WHEEL, Cores, Probe, choose
 
@@ -280,6 +283,21 @@ def test_a_missed_target_is_told() -> None:
     results = [_result("streamq", drain=(1.0,)), _result("bullmq", drain=(1.0,))]
 
     assert any("missed" in line for line in target_lines(judged(results)))
+
+
+def test_a_run_writes_what_reads_back_and_a_page_with_its_machine(
+    place: Place, tmp_path: Path
+) -> None:
+    results = (_result("streamq", drain=(8.0,)), _result("bullmq", drain=(2.0,)))
+    run = PeersResult(
+        "peers", setting_of(place.server, Cores()), "TCP", TINY, results, tuple(judged(results))
+    )
+
+    write(run, tmp_path)
+
+    assert msgspec.json.decode((tmp_path / "peers.json").read_bytes(), type=PeersResult) == run
+    page = (tmp_path / "peers.md").read_text()
+    assert run.setting.machine.cpu in page and "4.0 x" in page and "| 4.00 | reached |" in page
 
 
 # -- the work itself, with what .venv/ has
