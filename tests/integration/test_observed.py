@@ -165,6 +165,16 @@ def test_a_daemon_tells_prometheus_and_an_autoscaler_how_it_is(line: CommandLine
             limit_s=LIMIT_S,
         )
 
+        until(
+            lambda: all(
+                _value(
+                    _get(f"http://127.0.0.1:{port}/metrics")[1],
+                    "streamq_script_seconds_count", script="step",
+                ) > 0
+                for port in (health, own)
+            ),
+            "the child has told its calls", limit_s=LIMIT_S,
+        )  # fmt: skip
         texts = [_get(f"http://127.0.0.1:{port}/metrics")[1] for port in (health, own)]
         scale = _get(f"http://127.0.0.1:{health}/scale/email")
         nobody = _get(f"http://127.0.0.1:{health}/scale/emial")

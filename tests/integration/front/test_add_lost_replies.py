@@ -192,6 +192,7 @@ async def test_a_refusal_within_a_list_says_which_jobs_are_not_there(
     assert (await queue.counts()).waiting == 1 + 2_000
 
 
+@pytest.mark.one_server
 async def test_a_list_that_is_cancelled_leaves_nothing_behind_that_adds_on(
     far: Shop, proxy: Proxy, queue: Queue
 ) -> None:
