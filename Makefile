@@ -55,10 +55,10 @@ gates: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 
-check: gates ## the fast gates: format, lint, types, import contracts, tests that are not slow (under 60 s)
+check: gates ## the fast gates: format, lint, types, import contracts, tests that are not slow (some two minutes)
 	$(PYTEST) -m "not slow"
 
-test: gates ## every gate and every test, on every server (under 15 min)
+test: gates ## every gate and every test, on every server (some 20 min)
 	$(PYTEST)
 	@$(MAKE) --no-print-directory test-servers
 
