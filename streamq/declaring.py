@@ -1,8 +1,9 @@
 """What code says of a queue, in the words of the public surface, as a layer of its settings."""
 
-from typing import TypedDict, Unpack
+from typing import TypedDict
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from streamq.adding import checked_attempts, checked_priority, payload_limit_bytes, timeout_ms
 from streamq.backoff import Backoff, Choose, as_backoff
@@ -62,27 +63,42 @@ class QueueTerms(TypedDict, total=False):
     rate: tuple[int, Duration] | None
 
 
-def declared(**terms: Unpack[QueueTerms]) -> QueueSettings:
+def declared(
+    *,
+    concurrency: int | None = None,
+    attempts: int | None = None,
+    backoff: Backoff | list[Duration] | Choose | None = None,
+    timeout: Duration | UnsetType | None = UNSET,
+    priority: int | None = None,
+    payload_limit: str | None = None,
+    keep_completed: Keep | None = None,
+    keep_failed: Keep | None = None,
+    keep_parked: Keep | None = None,
+    max_active: int | UnsetType | None = UNSET,
+    rate: tuple[int, Duration] | UnsetType | None = UNSET,
+) -> QueueSettings:
     """Raises InvalidInput for a value out of its range."""
     said: dict[str, object] = {
-        field: terms.get(field) for field in ("keep_completed", "keep_failed", "keep_parked")
+        "keep_completed": keep_completed,
+        "keep_failed": keep_failed,
+        "keep_parked": keep_parked,
     }
-    if (concurrency := terms.get("concurrency")) is not None:
+    if concurrency is not None:
         said["concurrency"] = _whole("concurrency", concurrency, 1, CONCURRENCY_MAX)
-    if (attempts := terms.get("attempts")) is not None:
+    if attempts is not None:
         said["attempts"] = checked_attempts(attempts)
-    if (backoff := terms.get("backoff")) is not None:
+    if backoff is not None:
         said["backoff"] = as_backoff(backoff)
-    if (priority := terms.get("priority")) is not None:
+    if priority is not None:
         said["priority"] = checked_priority(priority)
-    if (limit := terms.get("payload_limit")) is not None:
-        said["payload_limit_bytes"] = payload_limit_bytes(limit)
+    if payload_limit is not None:
+        said["payload_limit_bytes"] = payload_limit_bytes(payload_limit)
     said = {field: value for field, value in said.items() if value is not None}
     # None is a word of its own here: no limit, whatever a weaker layer says.
-    if "timeout" in terms:
-        said["timeout_ms"] = None if (wait := terms["timeout"]) is None else timeout_ms(wait)
-    if "max_active" in terms:
-        said["max_active"] = None if (most := terms["max_active"]) is None else checked_limit(most)
-    if "rate" in terms:
-        said["rate"] = None if (rate := terms["rate"]) is None else rate_of(rate)
+    if timeout is not UNSET:
+        said["timeout_ms"] = None if timeout is None else timeout_ms(timeout)
+    if max_active is not UNSET:
+        said["max_active"] = None if max_active is None else checked_limit(max_active)
+    if rate is not UNSET:
+        said["rate"] = None if rate is None else rate_of(rate)
     return msgspec.structs.replace(QueueSettings(), **said)

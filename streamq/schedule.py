@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import islice
-from typing import Final, NewType, TypedDict, Unpack, assert_never
+from typing import Final, NewType, TypedDict, assert_never
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -298,27 +298,41 @@ class Recurrence(TypedDict, total=False):
     fold: Fold
 
 
-def recurring(name: str, *, queue: str, job: str, **terms: Unpack[Recurrence]) -> Schedule:
-    """A schedule, with the payload as it is written.
+def recurring(
+    name: str,
+    *,
+    queue: str,
+    job: str,
+    cron: str | None = None,
+    every: Duration | None = None,
+    timezone: str | None = None,
+    data: object = None,
+    misfire: Misfire = FIRE_ONCE,
+    overlap: Overlap = Overlap.ALLOW,
+    spread: Duration | None = None,
+    gap: Gap = Gap.FIRST_INSTANT_AFTER,
+    fold: Fold = Fold.FIRST,
+) -> Schedule:
+    """A schedule, with durations as text and the payload as it is written; see `Schedule`.
 
     Raises what `Schedule` raises, and what a duration or a payload raises that cannot be.
     """
-    data, every, spread = terms.get("data"), terms.get("every"), terms.get("spread")
+    packed = _NO_DATA
+    if data is not None:
+        packed = codec_of(object).encode(data, queue, job, DATA_BYTES_MAX)
     return Schedule(
         name,
         queue,
         job,
-        cron=terms.get("cron"),
+        cron=cron,
         every_ms=None if every is None else to_ms(every, "every"),
-        timezone=terms.get("timezone"),
-        data=_NO_DATA
-        if data is None
-        else codec_of(object).encode(data, queue, job, DATA_BYTES_MAX),
-        misfire=terms.get("misfire", FIRE_ONCE),
-        overlap=terms.get("overlap", Overlap.ALLOW),
+        timezone=timezone,
+        data=packed,
+        misfire=misfire,
+        overlap=overlap,
         spread_ms=0 if spread is None else to_ms(spread, "spread"),
-        gap=terms.get("gap", Gap.FIRST_INSTANT_AFTER),
-        fold=terms.get("fold", Fold.FIRST),
+        gap=gap,
+        fold=fold,
     )
 
 

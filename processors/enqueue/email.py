@@ -93,7 +93,7 @@ async def queue_email(
     Raises InvalidInput (nothing was sent) and what `Queue.add` raises.
     """
     options = MailOptions(priority=priority, delay=delay, job_id=job_id, name=name, tenant=tenant)
-    return await add(_mail(_payload(email, fields), options))
+    return await add(_mail(_payload(email, fields), **options))
 
 
 @overload
@@ -120,17 +120,17 @@ def queue_email_sync(
 ) -> str:
     """`queue_email` for code without an event loop. Raises SyncInLoop where one runs."""
     options = MailOptions(priority=priority, delay=delay, job_id=job_id, name=name, tenant=tenant)
-    return add_sync(_mail(_payload(email, fields), options), queue_email_sync, queue_email)
+    return add_sync(_mail(_payload(email, fields), **options), queue_email_sync, queue_email)
 
 
 async def queue_welcome_email(email: str, user_name: str, **options: Unpack[MailOptions]) -> str:
     """Queue the mail that a new user gets; its login link is the application's own."""
-    return await add(_mail(_welcome(email, user_name), options))
+    return await add(_mail(_welcome(email, user_name), **options))
 
 
 def queue_welcome_email_sync(email: str, user_name: str, **options: Unpack[MailOptions]) -> str:
     """`queue_welcome_email` for code without an event loop."""
-    job = _mail(_welcome(email, user_name), options)
+    job = _mail(_welcome(email, user_name), **options)
     return add_sync(job, queue_welcome_email_sync, queue_welcome_email)
 
 
@@ -138,14 +138,14 @@ async def queue_password_reset_email(
     email: str, reset_token: str, **options: Unpack[MailOptions]
 ) -> str:
     """Queue the link by which a user chooses a new password; it says that it lives an hour."""
-    return await add(_mail(_password_reset(email, reset_token), _awaited(options)))
+    return await add(_mail(_password_reset(email, reset_token), **_awaited(options)))
 
 
 def queue_password_reset_email_sync(
     email: str, reset_token: str, **options: Unpack[MailOptions]
 ) -> str:
     """`queue_password_reset_email` for code without an event loop."""
-    job = _mail(_password_reset(email, reset_token), _awaited(options))
+    job = _mail(_password_reset(email, reset_token), **_awaited(options))
     return add_sync(job, queue_password_reset_email_sync, queue_password_reset_email)
 
 
@@ -153,14 +153,14 @@ async def queue_verification_email(
     email: str, verification_token: str, **options: Unpack[MailOptions]
 ) -> str:
     """Queue the link by which a user shows that the address is theirs."""
-    return await add(_mail(_verification(email, verification_token), _awaited(options)))
+    return await add(_mail(_verification(email, verification_token), **_awaited(options)))
 
 
 def queue_verification_email_sync(
     email: str, verification_token: str, **options: Unpack[MailOptions]
 ) -> str:
     """`queue_verification_email` for code without an event loop."""
-    job = _mail(_verification(email, verification_token), _awaited(options))
+    job = _mail(_verification(email, verification_token), **_awaited(options))
     return add_sync(job, queue_verification_email_sync, queue_verification_email)
 
 
@@ -195,15 +195,22 @@ def queue_bulk_email_sync(
     return add_all_sync(QueueName.EMAIL, jobs, queue_bulk_email_sync, queue_bulk_email)
 
 
-def _mail(data: SendEmail | Table, options: MailOptions) -> Job:
-    tenant = options.get("tenant")
+def _mail(
+    data: SendEmail | Table,
+    *,
+    name: str = SEND_EMAIL,
+    tenant: str | None = None,
+    priority: int | None = None,
+    delay: Delay | None = None,
+    job_id: str | None = None,
+) -> Job:
     return Job(
         queue=QueueName.EMAIL,
-        name=options.get("name", SEND_EMAIL),
+        name=name,
         data=data,
-        priority=options.get("priority"),
-        delay=options.get("delay"),
-        id=options.get("job_id"),
+        priority=priority,
+        delay=delay,
+        id=job_id,
         headers=None if tenant is None else {TENANT_HEADER: tenant},
     )
 
@@ -266,7 +273,7 @@ def _bulk(
             "template": template,
             "data": {**(data or {}), **variables},
         }
-        jobs.setdefault(address, _mail(payload, _bulk_options(options, address)))
+        jobs.setdefault(address, _mail(payload, **_bulk_options(options, address)))
     return list(jobs.values())
 
 

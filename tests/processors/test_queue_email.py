@@ -95,6 +95,13 @@ async def test_every_helper_takes_the_options_of_a_mail() -> None:
     assert whole.state is JobState.DELAYED
 
 
+async def test_an_option_that_there_is_not_is_refused_and_not_passed_over() -> None:
+    with pytest.raises(TypeError, match="prioritty"):
+        await queue_welcome_email("ana@example.com", "Ana", prioritty=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="prioritty"):
+        await queue_bulk_email(["ana@example.com"], "x", "newsletter", NEWS, prioritty=1)  # type: ignore[call-arg]
+
+
 @pytest.mark.usefixtures("imobibase")
 async def test_a_bulk_mail_is_one_job_a_recipient_spread_over_a_minute() -> None:
     addresses = [f"user{number}@example.com" for number in range(50)]

@@ -155,6 +155,14 @@ async def test_what_the_lifespan_gives_is_shared() -> None:
 # ---- queues and settings
 
 
+def test_a_word_that_means_nothing_is_refused_and_not_passed_over(app: App) -> None:
+    with pytest.raises(TypeError, match="concurency"):
+        app.declare_queue("email", concurency=5)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="timezon"):
+        app.schedule("tick", queue="email", job="x", every="1m", timezon="UTC")  # type: ignore[call-arg]
+    assert app.queue_names() == [] and not app.schedules.declared
+
+
 def test_an_app_knows_the_queues_of_its_handlers_and_those_declared(app: App) -> None:
     @app.job("email")
     async def welcome(data: Welcome) -> None: ...
