@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -23,6 +24,10 @@ class Link(msgspec.Struct, frozen=True):
     hash: str | None
 
 
+_OURS: Final = "tenant_id = %(tenant)s AND provider = %(provider)s AND entity_type = %(kind)s"
+_SELECT: Final = "SELECT local_id, remote_id, remote_version, hash FROM integration_entity_links"
+
+
 class Links:
     """Of one agency with one provider. Its methods take the agency's transaction."""
 
@@ -30,15 +35,15 @@ class Links:
         self.tenant = tenant
         self.provider = provider
 
+    def _of(self, kind: EntityType) -> Mapping[str, str]:
+        """What `_OURS` compares with."""
+        return {"tenant": self.tenant, "provider": self.provider.value, "kind": kind.value}
+
     async def cursor(self, work: Transaction, kind: EntityType, direction: Direction) -> str | None:
         return await work.value(
             str,
-            "SELECT cursor FROM integration_cursors WHERE tenant_id = %(tenant)s"
-            " AND provider = %(provider)s AND entity_type = %(kind)s"
-            " AND direction = %(direction)s",
-            tenant=self.tenant,
-            provider=self.provider.value,
-            kind=kind.value,
+            f"SELECT cursor FROM integration_cursors WHERE {_OURS} AND direction = %(direction)s",
+            **self._of(kind),
             direction=direction.value,
         )
 
@@ -50,9 +55,7 @@ class Links:
             " VALUES (%(tenant)s, %(provider)s, %(kind)s, %(direction)s, %(cursor)s)"
             " ON CONFLICT (tenant_id, provider, entity_type, direction)"
             " DO UPDATE SET cursor = excluded.cursor, updated_at = now()",
-            tenant=self.tenant,
-            provider=self.provider.value,
-            kind=kind.value,
+            **self._of(kind),
             direction=direction.value,
             cursor=cursor,
         )
@@ -63,12 +66,8 @@ class Links:
         """By the rows' ids."""
         found = await work.every(
             Link,
-            "SELECT local_id, remote_id, remote_version, hash FROM integration_entity_links"
-            " WHERE tenant_id = %(tenant)s AND provider = %(provider)s"
-            " AND entity_type = %(kind)s AND local_id = ANY(%(ids)s)",
-            tenant=self.tenant,
-            provider=self.provider.value,
-            kind=kind.value,
+            f"{_SELECT} WHERE {_OURS} AND local_id = ANY(%(ids)s)",
+            **self._of(kind),
             ids=list(ids),
         )
         return {link.local_id: link for link in found}
@@ -76,35 +75,25 @@ class Links:
     async def of_record(self, work: Transaction, kind: EntityType, remote_id: str) -> Link | None:
         return await work.one(
             Link,
-            "SELECT local_id, remote_id, remote_version, hash FROM integration_entity_links"
-            " WHERE tenant_id = %(tenant)s AND provider = %(provider)s"
-            " AND entity_type = %(kind)s AND remote_id = %(remote)s",
-            tenant=self.tenant,
-            provider=self.provider.value,
-            kind=kind.value,
+            f"{_SELECT} WHERE {_OURS} AND remote_id = %(remote)s",
+            **self._of(kind),
             remote=remote_id,
         )
 
     async def drop(self, work: Transaction, kind: EntityType, local_id: str) -> None:
         """The record is gone there."""
         await work.run(
-            "DELETE FROM integration_entity_links WHERE tenant_id = %(tenant)s"
-            " AND provider = %(provider)s AND entity_type = %(kind)s AND local_id = %(local)s",
-            tenant=self.tenant,
-            provider=self.provider.value,
-            kind=kind.value,
+            f"DELETE FROM integration_entity_links WHERE {_OURS} AND local_id = %(local)s",
+            **self._of(kind),
             local=local_id,
         )
 
     async def put(self, work: Transaction, kind: EntityType, link: Link) -> None:
         """A record that another row was linked to is this row's now: the other was merged there."""
         await work.run(
-            "DELETE FROM integration_entity_links WHERE tenant_id = %(tenant)s"
-            " AND provider = %(provider)s AND entity_type = %(kind)s"
+            f"DELETE FROM integration_entity_links WHERE {_OURS}"
             " AND remote_id = %(remote)s AND local_id <> %(local)s",
-            tenant=self.tenant,
-            provider=self.provider.value,
-            kind=kind.value,
+            **self._of(kind),
             remote=link.remote_id,
             local=link.local_id,
         )
@@ -118,9 +107,7 @@ class Links:
             " remote_version = coalesce(excluded.remote_version,"
             " integration_entity_links.remote_version),"
             " hash = excluded.hash, synced_at = now()",
-            tenant=self.tenant,
-            provider=self.provider.value,
-            kind=kind.value,
+            **self._of(kind),
             local=link.local_id,
             remote=link.remote_id,
             version=link.remote_version,
