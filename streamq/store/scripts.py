@@ -49,10 +49,11 @@ def _placed(text: str, keys: Sequence[str], args: Sequence[str]) -> str:
     line_0 = len(plain) + 1 - ord(LINES[0])
     text = re.sub(r"\bkey\.wait\[(\w+)\]", rf"KEYS[string.byte(\1) + {line_0}]", text)
     # What a fragment names and this script has not: in a function that it does not call.
-    text = re.sub(r"\b(?:key|arg)\.\w+", lambda name: (keys_at | args_at).get(name[0], "nil"), text)
-    for table, places in (("key", keys_at), ("arg", args_at)):
+    places = keys_at | args_at
+    text = re.sub(r"\b(?:key|arg)\.\w+", lambda name: places.get(name[0], "nil"), text)
+    for table, own in (("key", keys_at), ("arg", args_at)):
         if f"{table}[" in text:
-            pairs = ", ".join(f"{name[4:]} = {place}" for name, place in places.items())
+            pairs = ", ".join(f"{name[4:]} = {place}" for name, place in own.items())
             text = f"local {table} = {{{pairs}}} {text}"
     return text
 
