@@ -12,6 +12,7 @@ import httpx2
 import psutil
 import pytest
 
+from admin.cli import PORT
 from tests.support.command_line import NO_VARIABLES, CommandLine
 from tests.support.waiting import until
 
@@ -89,17 +90,22 @@ def test_what_dev_prints_lets_in_whoever_pastes_it(line: CommandLine) -> None:
 def test_beside_a_port_that_is_taken_it_takes_the_next(line: CommandLine) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 5000))
+
+        def ours() -> bool:
+            try:
+                taken.bind(("127.0.0.1", PORT))
+            except OSError:  # another test's dev has it, which ends within seconds
+                return False
             taken.listen()
-        except OSError:
-            pass  # somebody else has it, which is as good
+            return True
+
+        until(ours, f"port {PORT} is ours", limit_s=LIMIT_S)
         with dev(line) as running:
             port = int(running.fact("admin").split()[0].rpartition(":")[2])
             answered = running.get("/livez")
             running.process.send_signal(signal.SIGTERM)
 
-    assert port > 5000
+    assert port > PORT
     assert answered.status_code == 200
 
 
