@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -11,17 +12,54 @@ from redis.asyncio import Redis
 
 from streamq.embedded import EmbeddedServer
 from tests.support import servers
+from tests.support.invariants import BrokenInvariant
 
 # Who starts the tests in the background may have SIGINT ignored, and what they start would inherit
 # that: a Ctrl-C would then do nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+PROCESSES_PER_CORE = 2
+"""Tests wait more than they work."""
+EXIT_BROKEN = 9
+"""An invariant did not hold: `tests.support.on_servers` tries nothing again."""
+SLOW_FIXTURES = frozenset({"postgres", "s3_server"})
+"""Servers that a process of tests starts for seconds: `make check` does without."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and SLOW_FIXTURES.intersection(item.fixturenames):
+            item.add_marker("slow")
     if servers.chosen() is servers.ServerKind.CLUSTER:
         left_out = [item for item in items if item.get_closest_marker("one_server")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    most: int = config.option.maxprocesses or sys.maxsize
+    return min(PROCESSES_PER_CORE * (os.cpu_count() or 1), most)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Verdict(), "streamq-verdict")
+
+
+class Verdict:
+    """Ends the run with a code of its own once an invariant was broken."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.broken |= report.failed and BrokenInvariant.__name__ in report.longreprtext
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.broken:
+            session.exitstatus = EXIT_BROKEN
 
 
 @pytest.fixture(scope="session")

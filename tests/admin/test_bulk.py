@@ -145,6 +145,7 @@ async def test_with_a_rate_a_job_of_the_queue_does_it(
     assert entry.after == {"limit": 40, "rate": 200.0}
 
 
+@pytest.mark.slow
 async def test_a_rate_is_not_exceeded_and_its_progress_is_seen(
     operator: httpx2.AsyncClient, app: App, office: Office
 ) -> None:

@@ -76,6 +76,7 @@ async def _well(boss: httpx2.AsyncClient) -> bool:
     return bool(answer.json()["healthy"])
 
 
+@pytest.mark.slow
 async def test_it_is_said_soon_of_a_redis_that_hangs(
     boss: httpx2.AsyncClient, proxy: Proxy
 ) -> None:
@@ -114,6 +115,7 @@ async def test_every_other_route_answers_503_with_a_sentence(
     assert answer.headers["retry-after"] == "2"
 
 
+@pytest.mark.slow
 async def test_metrics_say_that_it_is_away(boss: httpx2.AsyncClient, proxy: Proxy) -> None:
     well = await boss.get("/metrics")
     proxy.down()

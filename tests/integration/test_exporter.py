@@ -23,7 +23,7 @@ from streamq.store.client import Redis
 from tests.support.waiting import soon
 from tests.support.workers import QUEUE, Floor, Watched
 
-pytestmark = pytest.mark.one_server
+pytestmark = [pytest.mark.one_server, pytest.mark.slow]
 AT_ONCE_S: Final = 1.0
 """A scrape answers within a second, whatever Redis does."""
 
@@ -227,7 +227,6 @@ async def test_what_only_a_daemon_knows_of_its_processes_comes_from_it(floor: Fl
 # -- bounds
 
 
-@pytest.mark.slow
 async def test_a_hundred_thousand_invented_names_change_nothing(floor: Floor) -> None:
     @floor.job()
     async def welcome(data: object) -> None: ...

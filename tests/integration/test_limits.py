@@ -95,6 +95,7 @@ def _most_in_any_window(starts_ms: Sequence[int], window_ms: int) -> int:
     return most
 
 
+@pytest.mark.slow
 async def test_no_more_jobs_start_in_any_window_than_the_rate_allows(floor: Floor) -> None:
     floor.app.declare_queue("q", rate=(10, "200ms"))
     Crowd(floor)

@@ -54,6 +54,7 @@ async def test_a_claim_made_ahead_that_was_never_told_runs_once(
     await hired.leaves()
 
 
+@pytest.mark.slow
 async def test_a_claim_made_ahead_over_a_dead_link_is_found_by_the_next_turn(
     floor: Floor, journal: Journal, proxy: Watched
 ) -> None:
@@ -139,6 +140,7 @@ async def test_a_turn_sent_ahead_by_a_worker_declared_dead_claims_nothing(
     await hired.leaves()
 
 
+@pytest.mark.slow
 async def test_a_fault_of_a_turn_sent_ahead_is_followed_by_a_resync(
     floor: Floor, journal: Journal
 ) -> None:

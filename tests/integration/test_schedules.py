@@ -79,6 +79,7 @@ async def test_a_slot_at_the_very_moment_of_the_first_declaration_is_not_owed(
     assert clockworks.fired("tick") == [begin_ms + 10 * SECOND_MS]
 
 
+@pytest.mark.slow
 async def test_twenty_processes_that_die_at_any_moment_fire_each_slot_once(
     clockworks: Clockworks, begin_ms: int
 ) -> None:
@@ -381,6 +382,7 @@ async def test_a_queue_that_only_a_schedule_uses_is_found_by_those_who_look(
     assert await clockworks.floor.app.used_queues() == [QUEUE]
 
 
+@pytest.mark.slow
 @pytest.mark.one_server
 async def test_trouble_in_one_queue_leaves_the_others_alone(
     server: EmbeddedServer, prefix: str, caplog: pytest.LogCaptureFixture

@@ -135,6 +135,7 @@ async def test_whoever_has_a_free_slot_wakes_whichever_lane_slept(floor: Floor) 
     await floor.all_reach(JobState.COMPLETED, 21)
 
 
+@pytest.mark.slow
 async def test_a_worker_whose_sleep_is_cut_is_woken_all_the_same(floor: Floor) -> None:
     Lasting(floor)
     async with floor.proxy() as proxy, floor.beating():

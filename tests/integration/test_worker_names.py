@@ -36,6 +36,7 @@ async def _releases(floor: Floor) -> int:
 # ---- names
 
 
+@pytest.mark.slow
 async def test_a_name_that_nobody_knows_is_parked_and_runs_once_somebody_does(
     floor: Floor,
 ) -> None:

@@ -245,6 +245,7 @@ async def test_nothing_is_kept_of_a_completed_job_that_says_so(floor: Floor, who
 # ---- what a handler may ask, say and rely on
 
 
+@pytest.mark.slow
 async def test_progress_and_log_lines_are_seen_while_the_job_runs(floor: Floor) -> None:
     more, go_on = asyncio.Event(), asyncio.Event()
 

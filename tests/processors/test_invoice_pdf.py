@@ -124,6 +124,7 @@ def hurry() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurry")
 def test_it_is_drawn_the_same_by_many_threads_at_once() -> None:
     names = ["Ayşe Şahin", "Łukasz Żółć", "Nguyễn Thị Hồng", "Владимир"]

@@ -87,6 +87,7 @@ async def test_the_user_and_the_invoice_of_the_examples_are_there(seeded: Databa
     assert invoice.total == invoice.of_items
 
 
+@pytest.mark.slow
 def test_the_examples_can_be_made_on_any_day() -> None:
     for days in range(366 * 4):
         agency = Agency(1, 1, date(2024, 1, 1) + timedelta(days=days), "hash")

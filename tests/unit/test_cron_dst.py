@@ -368,6 +368,7 @@ def test_sao_paulo_midnight_gaps_agree_with_both_oracles() -> None:
     assert found["slots"] > 1_000
 
 
+@pytest.mark.slow
 def test_a_sample_of_zones_changes_and_expressions_agrees_with_both_oracles() -> None:
     draw = random.Random(SAMPLE_SEED)
     zones = draw.sample(zone_names(), SAMPLE_ZONES)

@@ -127,6 +127,7 @@ def test_a_server_that_ended_by_itself_can_be_started_again(started: EmbeddedSer
     assert started.running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fork", "end"),
     [
@@ -167,6 +168,7 @@ def test_it_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
         assert one.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_it_ends_with_its_guard(started: EmbeddedServer) -> None:
     pid = started.pid

@@ -89,6 +89,7 @@ print(orphaned, flush=True)
 """
 
 
+@pytest.mark.slow
 def test_time_in_which_the_child_itself_was_stopped_is_no_silence_of_its_daemon() -> None:
     ours, theirs = socket.socketpair()
     daemon = daemon_end(ours)

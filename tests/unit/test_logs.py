@@ -130,6 +130,7 @@ def test_debug_is_switched_on_and_back() -> None:
         assert logs.toggle_debug() == "WARNING"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_reader_that_does_not_read_costs_lines_and_no_time(ends: Ends, blocking: bool) -> None:
     os.set_blocking(ends.fd, blocking)

@@ -265,6 +265,7 @@ def _counted(jobs: Iterable[str]) -> dict[str, int]:
     return counted
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_names_are_no_more_series_than_the_limit() -> None:
     real = _worker(names=["welcome", "zebra"])
     counted = _counted(["welcome", "zebra"]) | {f"added:job{n}": 1 for n in range(100_000)}

@@ -132,6 +132,7 @@ JSONISH = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(JSONISH)
 def test_any_plain_data_comes_back_equal(data: object) -> None:
     assert decode(encode(data)) == data
@@ -347,6 +348,7 @@ def test_no_finite_data_is_mistaken_for_nan(values: list[object]) -> None:
 HOSTILE = st.sampled_from([math.nan, math.inf, -math.inf, "\ud800", 2**64, User(), 1j])
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         HOSTILE, lambda inner: st.lists(inner, min_size=1) | st.dictionaries(st.text(), inner)

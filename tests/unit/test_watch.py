@@ -87,6 +87,7 @@ def test_without_signs_only_ticks_count() -> None:
     assert sights[-1] is Sight.HUNG
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [watch._from_proc, watch._from_psutil])
 def test_the_system_tells_of_a_process(read: Read) -> None:
     if read is watch._from_proc and sys.platform != "linux":
@@ -107,6 +108,7 @@ def test_the_system_tells_of_a_process(read: Read) -> None:
         until(lambda: read(child.pid) is None, "it has ended, though nobody took its status")
 
 
+@pytest.mark.slow
 def test_an_idle_process_uses_no_cpu_time() -> None:
     with subprocess.Popen(SLEEPS, stdin=subprocess.PIPE) as child:
         signs = signs_of(child.pid)

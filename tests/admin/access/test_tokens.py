@@ -111,6 +111,7 @@ async def test_a_token_that_is_taken_back_opens_nothing_from_the_next_request_on
     assert gone == new.kept
 
 
+@pytest.mark.slow
 async def test_a_token_ends_by_itself(
     admin: AdminApp, tokens: Tokens, raw: Redis, prefix: str
 ) -> None:

@@ -326,6 +326,7 @@ filterwarnings = error
 """
 
 
+@pytest.mark.slow
 def test_the_plugin_gives_a_server_an_app_a_clock_and_workers(
     pytester: pytest.Pytester,
 ) -> None:
